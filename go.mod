@@ -1,0 +1,3 @@
+module synod.dev/synod
+
+go 1.26

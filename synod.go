@@ -1,0 +1,2 @@
+// Package synod replicates a deterministic state machine with Paxos.
+package synod
