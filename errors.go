@@ -1,0 +1,29 @@
+package synod
+
+import "errors"
+
+// Errors state the outcome: either the command did not happen and never will, or it is not known whether it did.
+var (
+	// ErrUnknown means the command may have been applied, or may yet be: the leader changed, or the caller's
+	// context ended, after the command had been handed over. Read the state before trying again.
+	ErrUnknown = errors.New("synod: outcome unknown: the command may or may not take effect")
+
+	// ErrNoLeader means there was no leader to hand the command to before the context ended. It did not happen.
+	ErrNoLeader = errors.New("synod: no leader: the command did not happen")
+
+	// ErrOverloaded means a queue was full, by count or by bytes, here or at the leader. The command did not happen;
+	// try again more slowly.
+	ErrOverloaded = errors.New("synod: overloaded: the command did not happen")
+
+	// ErrTooLarge means the command is larger than Config.MaxCommandBytes. It did not happen.
+	ErrTooLarge = errors.New("synod: command too large: it did not happen")
+
+	// ErrClosed means the node is closed or closing. A command that was not yet handed over did not happen.
+	ErrClosed = errors.New("synod: node is closed")
+
+	// ErrFailed means the node has stopped for good because its disk or its state could not be trusted; Node.Err says why.
+	ErrFailed = errors.New("synod: node has failed")
+
+	// ErrReadTimeout means no quorum confirmed, before the context ended, that a read would see every acknowledged write.
+	ErrReadTimeout = errors.New("synod: read could not be confirmed in time")
+)

@@ -1,0 +1,42 @@
+package synod
+
+import (
+	"time"
+
+	"synod.dev/synod/paxos"
+)
+
+// Status is what a node knows of itself and its cluster at one instant.
+type Status struct {
+	ID          paxos.NodeID
+	Cluster     uint64
+	Incarnation paxos.Incarnation
+	Leader      paxos.NodeID // 0 while there is none
+	Ballot      paxos.Ballot // of the leader this node follows
+	Promised    paxos.Ballot
+	Chosen      paxos.Slot // everything up to here is chosen, as far as this node knows
+	Applied     paxos.Slot // everything up to here has been applied here
+	Durable     paxos.LSN  // the last record of this node's own log that is on disk
+	Pending     int        // commands of this node's callers that wait for an outcome
+	Sync        Latency    // of the log's group commits, lately
+	Members     []MemberStatus
+}
+
+// MemberStatus is one member as this node sees it.
+type MemberStatus struct {
+	Member
+	Self      bool
+	Leader    bool
+	Proposer  bool
+	Acceptor  bool
+	Learner   bool
+	Connected bool       // heard within the last half election timeout
+	Chosen    paxos.Slot // its chosen prefix as of its last heartbeat
+	Lag       paxos.Slot // how far that is behind ours
+}
+
+// Latency summarises durations.
+type Latency struct {
+	Count         uint64
+	P50, P99, Max time.Duration
+}
