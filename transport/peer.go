@@ -1,0 +1,56 @@
+package transport
+
+import (
+	"log/slog"
+	"sync"
+)
+
+// peer is another member: a sender and a receiver for each class, and whether all the senders are connected.
+type peer struct {
+	Peer
+	handler   Handler
+	log       *slog.Logger
+	senders   [classes]*sender
+	receivers [classes]*receiver
+	quiet     quiet // log lines about failures
+
+	mu        sync.Mutex        // also held during Connected and Disconnected, to keep their order
+	up        [classes]Identity // by class, who is connected; the zero Identity if none is
+	announced Identity          // whom Connected was called for; zero if Disconnected was called since
+}
+
+func newPeer(t *Transport, cfg Peer) *peer {
+	p := &peer{Peer: cfg, handler: t.cfg.Handler}
+	p.log = t.log.With("peer", hex(cfg.Node), "address", cfg.Address)
+	for class := range Class(classes) {
+		p.senders[class] = newSender(t, p, class)
+		p.receivers[class] = newReceiver(t, p, class)
+	}
+	return p
+}
+
+// opened notes that Send can reach who in class.
+func (p *peer) opened(class Class, who Identity) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.up[class] = who
+	for _, other := range p.up {
+		if other != who {
+			return
+		}
+	}
+	p.announced = who
+	p.log.Info("connected to peer", "incarnation", hex(who.Incarnation))
+	p.handler.Connected(who)
+}
+
+// closed notes that Send cannot reach the peer in class any more.
+func (p *peer) closed(class Class, why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.up[class] = Identity{}
+	if who := p.announced; who != (Identity{}) {
+		p.announced = Identity{}
+		p.handler.Disconnected(who, why)
+	}
+}
