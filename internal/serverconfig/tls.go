@@ -1,0 +1,161 @@
+package serverconfig
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+)
+
+// TLS says which certificates to use towards one kind of partner.
+type TLS struct {
+	CertFile       string
+	KeyFile        string
+	TrustedCAFile  string // who signs the partners' certificates; naming it demands a certificate of each, as in etcd
+	ClientCertAuth bool
+	Auto           bool // serve under a certificate made up at start
+}
+
+func (t TLS) configured() bool { return t != TLS{} }
+
+// tlsLimits hold for clients and peers alike.
+type tlsLimits struct {
+	minVersion   uint16
+	maxVersion   uint16 // 0: the highest there is
+	cipherSuites []uint16
+}
+
+var tlsVersions = map[string]uint16{"TLS1.2": tls.VersionTLS12, "TLS1.3": tls.VersionTLS13}
+
+func setTLSMinVersion(c *Config, value string) (err error) {
+	c.tlsLimits.minVersion, err = tlsVersion(value)
+	return err
+}
+
+func setTLSMaxVersion(c *Config, value string) (err error) {
+	if value != "" {
+		c.tlsLimits.maxVersion, err = tlsVersion(value)
+	}
+	return err
+}
+
+func tlsVersion(name string) (uint16, error) {
+	version, ok := tlsVersions[name]
+	if !ok {
+		return 0, errors.New("use TLS1.2 or TLS1.3")
+	}
+	return version, nil
+}
+
+func setCipherSuites(c *Config, value string) error {
+	for _, name := range list(value) {
+		i := slices.IndexFunc(tls.CipherSuites(), func(s *tls.CipherSuite) bool { return s.Name == name })
+		if i < 0 {
+			return fmt.Errorf("%s is unknown or insecure; use names such as %s", name, tls.CipherSuiteName(tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256))
+		}
+		c.tlsLimits.cipherSuites = append(c.tlsLimits.cipherSuites, tls.CipherSuites()[i].ID)
+	}
+	return nil
+}
+
+// checkTLS finds contradictions between URLs and certificates.
+func (c *Config) checkTLS() error {
+	clientURLs := slices.Concat(c.ListenClient, c.ListenClientHTTP, c.ListenMetrics)
+	if err := c.ClientTLS.check("", clientURLs); err != nil {
+		return err
+	}
+	if err := c.PeerTLS.check("peer-", []url.URL{c.ListenPeer}); err != nil {
+		return err
+	}
+	switch limits := c.tlsLimits; {
+	case Secure(c.ListenPeer) != Secure(c.Self.PeerURL):
+		return fmt.Errorf("--listen-peer-urls %s and --initial-advertise-peer-urls %s mix http and https; use one", &c.ListenPeer, &c.Self.PeerURL)
+	case Secure(c.ListenPeer) && c.PeerTLS.TrustedCAFile == "":
+		return errors.New("--peer-trusted-ca-file is missing: without it any stranger could vote; name the CA that signs the members' certificates")
+	case limits.maxVersion != 0 && limits.maxVersion < limits.minVersion:
+		return errors.New("--tls-max-version is below --tls-min-version; correct one")
+	case limits.minVersion == tls.VersionTLS13 && len(limits.cipherSuites) > 0:
+		return errors.New("--cipher-suites has no effect with --tls-min-version TLS1.3; leave one out")
+	}
+	return nil
+}
+
+// check compares certificates with the URLs they are for; prefix is that of the flags.
+func (t TLS) check(prefix string, urls []url.URL) error {
+	secure := slices.IndexFunc(urls, Secure)
+	switch {
+	case (t.CertFile == "") != (t.KeyFile == ""):
+		return fmt.Errorf("--%scert-file and --%skey-file go together; give both", prefix, prefix)
+	case t.Auto && t.CertFile != "":
+		return fmt.Errorf("--%sauto-tls and --%scert-file exclude each other; give one", prefix, prefix)
+	case t.ClientCertAuth && t.TrustedCAFile == "":
+		return fmt.Errorf("--%sclient-cert-auth needs --%strusted-ca-file; name the CA to trust", prefix, prefix)
+	case secure >= 0 && t.CertFile == "" && !t.Auto:
+		return fmt.Errorf("%s needs --%scert-file and --%skey-file; give them or use http://", &urls[secure], prefix, prefix)
+	case secure < 0 && t.configured():
+		return fmt.Errorf("the %scertificate flags have no effect: no URL for them is https://; use https:// or leave them out", prefix)
+	}
+	return nil
+}
+
+// ClientListenTLS loads what client and metrics listeners with https:// need; nil if there are none.
+func (c *Config) ClientListenTLS() (*tls.Config, error) {
+	if !c.ClientTLS.configured() {
+		return nil, nil
+	}
+	if c.ClientTLS.Auto {
+		certificate, err := selfSigned(slices.Concat(c.ListenClient, c.ListenClientHTTP, c.ListenMetrics), c.selfSignedYears)
+		if err != nil {
+			return nil, fmt.Errorf("cannot make a certificate for --auto-tls: %w", err)
+		}
+		return c.tlsLimits.config(certificate), nil
+	}
+	return c.load(c.ClientTLS, "")
+}
+
+// PeerMutualTLS loads what members use towards each other, in both directions: each must show a certificate
+// of the trusted CA. It is nil if members speak plain TCP.
+func (c *Config) PeerMutualTLS() (*tls.Config, error) {
+	if !c.PeerTLS.configured() {
+		return nil, nil
+	}
+	config, err := c.load(c.PeerTLS, "peer-")
+	if err != nil {
+		return nil, err
+	}
+	config.RootCAs = config.ClientCAs
+	return config, nil
+}
+
+func (c *Config) load(t TLS, prefix string) (*tls.Config, error) {
+	certificate, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("--%scert-file, --%skey-file: %w", prefix, prefix, err)
+	}
+	config := c.tlsLimits.config(certificate)
+	if t.TrustedCAFile == "" {
+		return config, nil
+	}
+	pem, err := os.ReadFile(t.TrustedCAFile)
+	if err != nil {
+		return nil, fmt.Errorf("--%strusted-ca-file: %w", prefix, err)
+	}
+	config.ClientCAs = x509.NewCertPool()
+	if !config.ClientCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("--%strusted-ca-file: %s holds no certificate in PEM form", prefix, t.TrustedCAFile)
+	}
+	config.ClientAuth = tls.RequireAndVerifyClientCert
+	return config, nil
+}
+
+func (l tlsLimits) config(certificate tls.Certificate) *tls.Config {
+	return &tls.Config{
+		Certificates: []tls.Certificate{certificate},
+		MinVersion:   l.minVersion,
+		MaxVersion:   l.maxVersion,
+		CipherSuites: l.cipherSuites,
+	}
+}
