@@ -1,0 +1,152 @@
+package paxos
+
+// forwarder brings this node's commands to the leader, and other nodes' commands into its own queue while it is the leader.
+//
+// A command is handed over once, to the leader of one ballot, under a number; that leader takes it only while its ballot is that one, and takes each number of an
+// origin once. So however often the network repeats it, it goes into the log at most once. And a node rejects only what it has never taken.
+type forwarder struct {
+	r      *Replica
+	number uint64 // of this node's last Forward
+	outbox []Proposal
+	taken  []takenMark // by origin
+}
+
+// takenMark is the last Forward taken from an origin, and the ballot of ours for which it was meant.
+type takenMark struct {
+	origin NodeID
+	ballot Ballot
+	number uint64
+}
+
+func newForwarder(r *Replica) forwarder { return forwarder{r: r} }
+
+// propose takes a command of this node's callers.
+func (f *forwarder) propose(p Proposal) {
+	if f.r.proposer.phase != resting {
+		f.admit(admitted{p, f.r.cfg.Self})
+		return
+	}
+	f.outbox = append(f.outbox, p)
+}
+
+func (f *forwarder) admit(a admitted) {
+	f.r.admission.add(a, func(dropped admitted) {
+		f.reject(dropped.origin, []Rejection{{dropped.ID, Overloaded}})
+	})
+}
+
+// flush sends what has gathered to the leader.
+func (f *forwarder) flush() {
+	if len(f.outbox) == 0 {
+		return
+	}
+	if f.r.proposer.phase != resting {
+		for _, p := range f.outbox {
+			f.admit(admitted{p, f.r.cfg.Self})
+		}
+		f.clear()
+		return
+	}
+	to := f.r.election.route()
+	if to == 0 {
+		for _, p := range f.outbox {
+			f.r.fx.Rejected = append(f.r.fx.Rejected, Rejection{p.ID, NoLeader})
+		}
+		f.clear()
+		return
+	}
+	for rest := f.outbox; len(rest) > 0; {
+		n, size := 1, len(rest[0].Data)
+		for n < len(rest) && size+len(rest[n].Data) <= f.r.cfg.Limits.ChunkBytes {
+			size += len(rest[n].Data)
+			n++
+		}
+		f.number++
+		f.r.send(to, &Message{Kind: Forward, Ballot: f.r.election.seen, Number: f.number, Origin: f.r.cfg.Self, Proposals: append([]Proposal(nil), rest[:n]...)})
+		rest = rest[n:]
+	}
+	f.clear()
+}
+
+func (f *forwarder) clear() {
+	clear(f.outbox)
+	f.outbox = f.outbox[:0]
+}
+
+// onForward takes commands if this node leads at the ballot they are meant for, and passes them on if it can reach the one who does.
+func (f *forwarder) onForward(from NodeID, m *Message) {
+	if m.Ballot.Node != f.r.cfg.Self {
+		if m.Hops < uint8(f.r.cfg.Limits.HopsMax) && f.r.election.connected(m.Ballot.Node) {
+			on := *m
+			on.Hops++
+			f.r.send(m.Ballot.Node, &on)
+		}
+		return
+	}
+	if m.Ballot.Boot != f.r.cfg.Boot {
+		return // taken or not by an earlier boot: who knows
+	}
+	mark := f.mark(m.Origin)
+	if c := m.Ballot.Compare(mark.ballot); c < 0 || c == 0 && m.Number <= mark.number {
+		return // perhaps a duplicate of what was taken: no word about it
+	}
+	mark.ballot, mark.number = m.Ballot, m.Number
+	if f.r.proposer.phase == resting || f.r.proposer.ballot != m.Ballot {
+		f.reject(m.Origin, refusals(m.Proposals, NoLeader))
+		return
+	}
+	for _, p := range m.Proposals {
+		f.admit(admitted{p, m.Origin})
+	}
+}
+
+func (f *forwarder) mark(origin NodeID) *takenMark {
+	for i := range f.taken {
+		if f.taken[i].origin == origin {
+			return &f.taken[i]
+		}
+	}
+	f.taken = append(f.taken, takenMark{origin: origin})
+	return &f.taken[len(f.taken)-1]
+}
+
+func refusals(proposals []Proposal, reason RejectReason) []Rejection {
+	rejected := make([]Rejection, len(proposals))
+	for i, p := range proposals {
+		rejected[i] = Rejection{p.ID, reason}
+	}
+	return rejected
+}
+
+// rejectQueued gives back everything in the admission queue: none of it has been proposed, and never will be.
+func (f *forwarder) rejectQueued() {
+	members := f.r.config().Members
+	byMember := make([][]Rejection, len(members))
+	f.r.admission.drain(func(a admitted) {
+		if i := f.r.config().Index(a.origin); i >= 0 {
+			byMember[i] = append(byMember[i], Rejection{a.ID, NoLeader})
+		}
+	})
+	for i, rejected := range byMember {
+		if len(rejected) > 0 {
+			f.reject(members[i].ID, rejected)
+		}
+	}
+}
+
+// reject tells the origin what did not happen.
+func (f *forwarder) reject(origin NodeID, rejected []Rejection) {
+	if origin == f.r.cfg.Self {
+		f.r.fx.Rejected = append(f.r.fx.Rejected, rejected...)
+		return
+	}
+	f.r.election.sendTowards(origin, &Message{Kind: Reject, Origin: origin, Rejected: rejected})
+}
+
+func (f *forwarder) onReject(m *Message) {
+	if m.Origin == f.r.cfg.Self {
+		f.r.fx.Rejected = append(f.r.fx.Rejected, m.Rejected...)
+		return
+	}
+	f.r.election.passOn(m)
+}

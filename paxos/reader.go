@@ -1,0 +1,140 @@
+package paxos
+
+// reader confirms that reads see every write acknowledged before they began: ReadIndex (Ongaro, "Consensus: Bridging Theory and Practice", 2014, §6.4),
+// batched. Every round and every request has a fresh number; an answer to an older one counts for nothing.
+type reader struct {
+	r       *Replica
+	waiting []uint64 // this node's reads that are neither asked for nor in a round
+
+	number uint64   // the last one used, for requests and rounds alike
+	asked  uint64   // the request that is under way, or 0
+	reads  []uint64 // what it asks for
+	sentAt int64
+
+	foreign []foreignRead // requests of other members that are not in a round
+	round   readRound
+}
+
+type foreignRead struct {
+	origin NodeID
+	number uint64
+}
+
+// readRound asks the acceptors once whether anybody leads above us. The zero round is none.
+type readRound struct {
+	number  uint64
+	slot    Slot // the chosen prefix when it began
+	acks    Set
+	reads   []uint64
+	foreign []foreignRead
+	sentAt  int64
+}
+
+// foreignReadsMax bounds the requests that wait at a leader: each member has at most one under way, the rest are old ones of the same members.
+const foreignReadsMax = 4 * MembersMax
+
+// add takes a read of this node's callers.
+func (rd *reader) add(read uint64) { rd.waiting = append(rd.waiting, read) }
+
+// flush begins a round, or asks the leader to, unless one is under way: what comes meanwhile goes together in the next.
+func (rd *reader) flush() {
+	if rd.r.proposer.phase == leading {
+		rd.begin()
+		return
+	}
+	to := rd.r.election.route()
+	if rd.asked != 0 || len(rd.waiting) == 0 || to == 0 || to == rd.r.cfg.Self {
+		return
+	}
+	rd.number++
+	rd.asked, rd.sentAt = rd.number, rd.r.now
+	rd.reads, rd.waiting = rd.waiting, rd.reads[:0]
+	rd.r.send(to, &Message{Kind: ReadRequest, Ballot: rd.r.election.seen, Number: rd.asked, Origin: rd.r.cfg.Self})
+}
+
+// begin starts a round for everything that waits. The slot is read now, after all of it has arrived; and not before every slot that a predecessor may have
+// had chosen is known to be.
+func (rd *reader) begin() {
+	if rd.round.number != 0 || len(rd.waiting)+len(rd.foreign) == 0 || !rd.r.proposer.recovered() {
+		return
+	}
+	rd.number++
+	rd.round = readRound{number: rd.number, slot: rd.r.learner.prefix, sentAt: rd.r.now, reads: rd.waiting, foreign: rd.foreign}
+	rd.waiting, rd.foreign = nil, nil
+	rd.r.broadcast(Acceptor, &Message{Kind: ReadProbe, Ballot: rd.r.proposer.ballot, Number: rd.round.number})
+}
+
+// onAck counts confirmations of this very round. A phase-2 quorum meets every phase-1 quorum: had a higher ballot finished phase 1 before the round began, one
+// of these acceptors would have promised it.
+func (rd *reader) onAck(i int, m *Message) {
+	if rd.r.proposer.phase != leading || m.Ballot != rd.r.proposer.ballot || rd.round.number == 0 || m.Number != rd.round.number {
+		return
+	}
+	rd.round.acks = rd.round.acks.with(i)
+	if !rd.r.config().IsPhase2Quorum(rd.round.acks) {
+		return
+	}
+	done := rd.round
+	rd.round = readRound{}
+	rd.release(done.reads, done.slot)
+	for _, f := range done.foreign {
+		rd.r.election.sendTowards(f.origin, &Message{Kind: ReadReply, Origin: f.origin, Number: f.number, Slot: done.slot})
+	}
+}
+
+func (rd *reader) release(reads []uint64, slot Slot) {
+	for _, read := range reads {
+		rd.r.fx.Reads = append(rd.r.fx.Reads, ReadReady{read, slot})
+	}
+}
+
+// onRequest takes another member's reads into the next round, or passes the request on.
+func (rd *reader) onRequest(from NodeID, m *Message) {
+	switch {
+	case rd.r.proposer.phase == leading && rd.r.proposer.ballot == m.Ballot:
+		if len(rd.foreign) < foreignReadsMax {
+			rd.foreign = append(rd.foreign, foreignRead{m.Origin, m.Number})
+		}
+	case m.Ballot.Node != rd.r.cfg.Self && m.Hops < uint8(rd.r.cfg.Limits.HopsMax) && rd.r.election.connected(m.Ballot.Node):
+		on := *m
+		on.Hops++
+		rd.r.send(m.Ballot.Node, &on)
+	}
+}
+
+// onReply releases the reads of the request under way.
+func (rd *reader) onReply(m *Message) {
+	if m.Origin != rd.r.cfg.Self {
+		rd.r.election.passOn(m)
+		return
+	}
+	if rd.asked == 0 || m.Number != rd.asked {
+		return
+	}
+	rd.asked = 0
+	rd.release(rd.reads, m.Slot)
+	rd.reads = rd.reads[:0]
+}
+
+// onRest takes back the reads of a round that this node, no leader any more, cannot finish.
+func (rd *reader) onRest() {
+	rd.waiting = append(rd.waiting, rd.round.reads...)
+	rd.round = readRound{}
+	rd.foreign = nil
+}
+
+// tick repeats what was not answered, under a new number.
+func (rd *reader) tick() {
+	resend := int64(rd.r.cfg.ResendTicks)
+	if rd.asked != 0 && rd.r.now-rd.sentAt >= resend {
+		rd.asked = 0
+		rd.waiting = append(rd.waiting, rd.reads...)
+		rd.reads = rd.reads[:0]
+	}
+	if rd.round.number != 0 && rd.r.now-rd.round.sentAt >= resend {
+		again := rd.round
+		rd.round = readRound{}
+		rd.waiting = append(rd.waiting, again.reads...)
+		rd.foreign = append(rd.foreign, again.foreign...)
+	}
+}

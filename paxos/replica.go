@@ -1,0 +1,363 @@
+// Package paxos is Multi-Paxos as a pure state machine: proposer, acceptor and learner, and Replica, which composes them.
+//
+// It follows Lamport, "Paxos Made Simple" (2001); docs/protocol.md says how, and what it adds. Nothing in it starts a goroutine, reads a clock, draws a random number, does I/O or
+// depends on the order of a map: an event goes into Replica.Step, effects come out, and the same events give the same
+// effects. The contract of whoever drives it:
+//
+//  1. Make the boot counter durable, higher than ever before on this disk, before New.
+//  2. Feed Restore with every record of the log above the applied slot, in order; then call Step, from one goroutine.
+//  3. After each Step, append Effects.Records to the log, in order; send Effects.Messages; give Effects.Chosen to the state machine, in order; and so on with the rest.
+//     These are independent of each other: nothing need wait for the disk, since whatever must wait is still inside.
+//  4. Report Durable when a sync has returned, and never before. Report nothing after the disk has failed: stop.
+//  5. When no more input is at hand, step with Idle: batches are cut then.
+//
+// A violated invariant is a panic with a ViolationError: stop the replica and say why; never go on.
+package paxos
+
+import (
+	"fmt"
+)
+
+// Config says what a Replica is. Times are in ticks.
+type Config struct {
+	Self        NodeID
+	Incarnation Incarnation
+	Boot        uint32 // higher at each start, durable before New
+	Founders    *Configuration
+	Seed        uint64 // for jitter in elections; nothing else depends on it
+
+	HeartbeatTicks int // between two heartbeats
+	SuspectTicks   int // a member not heard for this long is suspected; a disk that makes no progress for this long is stalled
+	ResendTicks    int // an unanswered message is sent again after this long
+
+	Limits Limits
+}
+
+// Limits bound what a Replica holds and sends. A zero stands for the default.
+type Limits struct {
+	WindowSlots     int // α: a slot is proposed only this far above the chosen prefix. Default 1,024
+	InflightBytes   int // proposed and not yet chosen. Default 32 MiB
+	BatchBytes      int // of one slot's value, unless a single command is larger. Default 1 MiB
+	ChunkBytes      int // of reports or learned records in one message, at least one. Default 1 MiB
+	CacheBytes      int // of chosen records kept for peers that lag a little. Default 16 MiB
+	AdmissionBytes  int // queued at the leader. Default 64 MiB
+	AdmissionCount  int // queued at the leader. Default 65,536
+	QuantumBytes    int // of deficit round robin between sources. Default 16 KiB
+	HopsMax         int // relays of a forwarded request. Default 3
+	ReorderingSlots int // an acceptor votes only this far above its own chosen prefix: it must catch up first. Default 4 × WindowSlots
+}
+
+func (l Limits) withDefaults() Limits {
+	def := func(field *int, value int) {
+		if *field == 0 {
+			*field = value
+		}
+	}
+	def(&l.WindowSlots, 1024)
+	def(&l.InflightBytes, 32<<20)
+	def(&l.BatchBytes, 1<<20)
+	def(&l.ChunkBytes, 1<<20)
+	def(&l.CacheBytes, 16<<20)
+	def(&l.AdmissionBytes, 64<<20)
+	def(&l.AdmissionCount, 65536)
+	def(&l.QuantumBytes, 16<<10)
+	def(&l.HopsMax, 3)
+	def(&l.ReorderingSlots, 4*l.WindowSlots)
+	return l
+}
+
+// ViolationError is the value of the panic that ends a replica whose invariants do not hold.
+type ViolationError struct{ msg string }
+
+func (e ViolationError) Error() string { return "paxos: invariant violated: " + e.msg }
+
+// Violation makes a ViolationError.
+func Violation(format string, args ...any) ViolationError {
+	return ViolationError{fmt.Sprintf(format, args...)}
+}
+
+// Event is one input of a Replica.
+type Event struct {
+	Kind        EventKind
+	From        NodeID      // Received: the sender, as the transport has checked it
+	Incarnation Incarnation // Received: of the sender
+	Message     *Message    // Received
+	LSN         LSN         // Durable: everything up to this record is on disk
+	Proposal    Proposal    // Propose
+	Read        uint64      // Read: the caller's name for it, unique for this boot
+	Peer        NodeID      // Disconnected, Fetched
+	Records     []*Record   // Fetched: what the log has of the run asked for, ascending, possibly none
+}
+
+// EventKind says what happened.
+type EventKind uint8
+
+const (
+	Tick         EventKind = 1 + iota // one unit of time has passed
+	Idle                              // no more input is at hand
+	Received                          // a message has come
+	Durable                           // a sync has returned
+	Propose                           // a command is to be put into the log
+	Read                              // a linearizable read is wanted
+	Disconnected                      // the connection from a peer has broken
+	Fetched                           // a Fetch has been carried out
+)
+
+// Effects is what a Step asks for. The caller empties it between steps (Reset) and may collect those of several.
+type Effects struct {
+	Records  []*Record   // to be appended to the log, in this order
+	Messages []Outgoing  // to be sent now; losing them is allowed
+	Chosen   []*Record   // chosen and durable here, one for each slot, in slot order without a gap: apply their values
+	Reads    []ReadReady // may be served once the slot is applied
+	Rejected []Rejection // commands of this node's callers that did not happen
+	Fetches  []Fetch     // to be read from the log, without haste
+}
+
+// Outgoing is a message and its receiver.
+type Outgoing struct {
+	To      NodeID
+	Message *Message
+}
+
+// ReadReady says that a read sees every write acknowledged before it began, once Slot is applied.
+type ReadReady struct {
+	Read uint64
+	Slot Slot
+}
+
+// Fetch asks the log for chosen records that are no longer in memory: from Slot up to Upto, at most Bytes, for a Fetched event.
+type Fetch struct {
+	Peer  NodeID
+	Slot  Slot
+	Upto  Slot
+	Bytes int
+}
+
+// Reset empties the effects and keeps their memory.
+func (fx *Effects) Reset() {
+	clear(fx.Records)
+	clear(fx.Messages)
+	clear(fx.Chosen)
+	*fx = Effects{fx.Records[:0], fx.Messages[:0], fx.Chosen[:0], fx.Reads[:0], fx.Rejected[:0], fx.Fetches[:0]}
+}
+
+// Replica is one member's part in the protocol. It is not safe for concurrent use.
+type Replica struct {
+	cfg        Config
+	membership Membership
+
+	acceptor  acceptor
+	proposer  proposer
+	learner   learner
+	election  election
+	admission admission
+	forwarder forwarder
+	reader    reader
+
+	now      int64 // ticks since the start
+	appended LSN   // the last record given out
+	gate     gate
+	stalled  int64 // the tick since which the disk has made no progress, while it owes some
+
+	fx   *Effects
+	self []*Message // from this node's roles to each other, in order
+}
+
+// Stable is what a replica knows after a restart, before its records.
+type Stable struct {
+	Promised Ballot // the highest that the vital state or any record shows
+	Applied  Slot   // everything up to here is chosen and applied, and its records are durable
+	Last     LSN    // of the log's last record
+}
+
+// New returns a replica that has not heard of anyone yet. Call Restore for the records above Stable.Applied before the first Step.
+func New(cfg Config, stable Stable) (*Replica, error) {
+	if cfg.Founders == nil || cfg.Founders.Index(cfg.Self) < 0 {
+		return nil, fmt.Errorf("paxos: node %x is not among the members", uint64(cfg.Self))
+	}
+	if got := cfg.Founders.Members[cfg.Founders.Index(cfg.Self)].Incarnation; got != cfg.Incarnation {
+		return nil, fmt.Errorf("paxos: node %x is a member in incarnation %x, not %x: its disk was replaced", uint64(cfg.Self), uint64(got), uint64(cfg.Incarnation))
+	}
+	if cfg.HeartbeatTicks < 1 || cfg.SuspectTicks < 2*cfg.HeartbeatTicks || cfg.ResendTicks < 1 {
+		return nil, fmt.Errorf("paxos: %d heartbeat, %d suspect and %d resend ticks do not fit together", cfg.HeartbeatTicks, cfg.SuspectTicks, cfg.ResendTicks)
+	}
+	cfg.Limits = cfg.Limits.withDefaults()
+	r := &Replica{cfg: cfg, membership: Membership{founders: cfg.Founders}, appended: stable.Last}
+	r.gate.durable = stable.Last
+	r.acceptor = acceptor{r: r, promised: stable.Promised}
+	r.acceptor.votes.reset(stable.Applied + 1)
+	r.learner = learner{r: r, prefix: stable.Applied, delivered: stable.Applied}
+	r.learner.chosen.reset(stable.Applied + 1)
+	r.proposer = proposer{r: r}
+	r.election = newElection(r)
+	r.admission = newAdmission(cfg.Limits)
+	r.forwarder = newForwarder(r)
+	r.reader = reader{r: r}
+	return r, nil
+}
+
+// Restore takes one record of the log, in log order, before the first Step.
+func (r *Replica) Restore(lsn LSN, rec *Record) {
+	r.acceptor.restore(lsn, rec)
+	r.learner.restore(lsn, rec)
+}
+
+// RestoreUnknown says that the vote that was cast in slot is lost, and that its ballot was at most ballot.
+func (r *Replica) RestoreUnknown(slot Slot, ballot Ballot) { r.acceptor.restoreUnknown(slot, ballot) }
+
+// Step takes one event and adds what is to be done to fx.
+func (r *Replica) Step(ev Event, fx *Effects) {
+	r.fx = fx
+	switch ev.Kind {
+	case Tick:
+		r.tick()
+	case Idle:
+		r.forwarder.flush()
+		r.proposer.cut()
+		r.reader.flush()
+		r.runSelf()
+		r.proposer.announce()
+	case Received:
+		r.receive(ev.From, ev.Incarnation, ev.Message)
+	case Durable:
+		r.onDurable(ev.LSN)
+	case Propose:
+		r.forwarder.propose(ev.Proposal)
+	case Read:
+		r.reader.add(ev.Read)
+	case Disconnected:
+		r.election.onDisconnected(ev.Peer)
+	case Fetched:
+		r.learner.onFetched(ev.Peer, ev.Records)
+	default:
+		panic(Violation("event of unknown kind %d", ev.Kind))
+	}
+	r.runSelf()
+	r.fx = nil
+}
+
+func (r *Replica) tick() {
+	r.now++
+	r.election.tick()
+	r.proposer.tick()
+	r.learner.tick()
+	r.reader.tick()
+}
+
+func (r *Replica) onDurable(lsn LSN) {
+	if lsn > r.appended {
+		panic(Violation("record %d is said to be durable, the last one is %d", lsn, r.appended))
+	}
+	r.stalled = r.now
+	r.gate.open(lsn, r.emit)
+	r.runSelf()
+	r.learner.deliver()
+}
+
+// diskStalled reports whether records have waited for the disk for the suspicion time without any progress.
+func (r *Replica) diskStalled() bool {
+	return r.appended > r.gate.durable && r.now-r.stalled > int64(r.cfg.SuspectTicks)
+}
+
+// receive handles a message from another member. One from a stranger, or from another incarnation of a member, is dropped: its
+// promises and votes are of a disk that is not in the configuration.
+func (r *Replica) receive(from NodeID, incarnation Incarnation, m *Message) {
+	i := r.config().Index(from)
+	if i < 0 || from == r.cfg.Self || r.config().Members[i].Incarnation != incarnation {
+		return
+	}
+	r.dispatch(from, i, m)
+}
+
+// dispatch gives a message to the role that it is for; i is the sender's index in the configuration.
+func (r *Replica) dispatch(from NodeID, i int, m *Message) {
+	switch m.Kind {
+	case Prepare:
+		r.acceptor.onPrepare(from, m)
+	case Accept:
+		r.acceptor.onAccept(from, m)
+	case ReadProbe:
+		r.acceptor.onReadProbe(from, m)
+	case Promise:
+		r.proposer.onPromise(i, m)
+	case Accepted:
+		r.proposer.onAccepted(i, m)
+	case Nack:
+		r.proposer.onNack(m)
+	case Commit:
+		r.learner.onAnnounced(m.Ballot, m.Chosen)
+	case Learn:
+		r.learner.onLearn(from, m)
+	case Learned:
+		r.learner.onLearned(i, m)
+	case Heartbeat:
+		r.election.onHeartbeat(from, m)
+	case HeartbeatReply:
+		r.election.onReply(i, m)
+	case Forward:
+		r.forwarder.onForward(from, m)
+	case Reject:
+		r.forwarder.onReject(m)
+	case ReadRequest:
+		r.reader.onRequest(from, m)
+	case ReadReply:
+		r.reader.onReply(m)
+	case ReadAck:
+		r.reader.onAck(i, m)
+	}
+}
+
+// config is the configuration in force at the next slot to be chosen.
+func (r *Replica) config() *Configuration { return r.membership.At(r.learner.prefix + 1) }
+
+func (r *Replica) selfIndex() int { return r.config().Index(r.cfg.Self) }
+
+func (r *Replica) roles() Role { return r.config().Members[r.selfIndex()].Roles }
+
+// append gives a record to the log and returns its position.
+func (r *Replica) append(rec *Record) LSN {
+	if r.appended == r.gate.durable {
+		r.stalled = r.now
+	}
+	r.appended++
+	r.fx.Records = append(r.fx.Records, rec)
+	return r.appended
+}
+
+// send sends a message at once.
+func (r *Replica) send(to NodeID, m *Message) { r.emit(to, m) }
+
+// sendAfter sends a message once the record is durable.
+func (r *Replica) sendAfter(after LSN, to NodeID, m *Message) {
+	if r.gate.pass(after, to, m) {
+		r.emit(to, m)
+	}
+}
+
+func (r *Replica) emit(to NodeID, m *Message) {
+	if to == r.cfg.Self {
+		r.self = append(r.self, m)
+		return
+	}
+	r.fx.Messages = append(r.fx.Messages, Outgoing{to, m})
+}
+
+// broadcast sends a message to every member that has one of the roles; to this node itself as well, if it has.
+func (r *Replica) broadcast(roles Role, m *Message) {
+	for _, member := range r.config().Members {
+		if member.Roles&roles != 0 {
+			r.send(member.ID, m)
+		}
+	}
+}
+
+// runSelf delivers what this node's roles have said to each other.
+func (r *Replica) runSelf() {
+	for len(r.self) > 0 {
+		batch := r.self
+		r.self = nil
+		for _, m := range batch {
+			r.dispatch(r.cfg.Self, r.selfIndex(), m)
+		}
+	}
+}
