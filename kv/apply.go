@@ -1,0 +1,198 @@
+package kv
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/protobuf/proto"
+
+	"synod.dev/synod"
+	"synod.dev/synod/paxos"
+)
+
+// batchBytes bounds a batch: Apply commits what it has at the first slot that begins beyond it. A slot is never
+// cut in two, since the slot is what a store that crashed goes on from.
+const batchBytes = 16 << 20
+
+// Apply executes commands; see synod.StateMachine. Each result is a Result. What the commands did is visible to
+// readers when Apply returns.
+func (s *Store) Apply(commands []synod.Command) []any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	results := make([]any, len(commands))
+	for done := 0; done < len(commands); {
+		n, err := s.applySome(commands[done:], results[done:])
+		if err != nil {
+			s.fail(err)
+		}
+		if s.Err() != nil {
+			refuse(results[done:])
+			break
+		}
+		done += n
+	}
+	return results
+}
+
+// refuse answers for commands that may or may not have been executed, on a store that has stopped.
+func refuse(results []any) {
+	for i := range results {
+		results[i] = Result{Err: rpctypes.ErrGRPCStopped}
+	}
+}
+
+// applySome executes at least one slot's commands, as many slots as fit one batch, and commits them. It returns how many commands that was.
+func (s *Store) applySome(commands []synod.Command, results []any) (int, error) {
+	if s.Err() != nil {
+		return 0, nil
+	}
+	w := s.newWriter()
+	defer w.discard()
+	n := 0
+	for ; n < len(commands); n++ {
+		c := commands[n]
+		if n > 0 && c.Slot != commands[n-1].Slot && w.batch.Len() >= batchBytes {
+			break
+		}
+		result, err := w.execute(c.Data)
+		if err != nil {
+			return 0, fmt.Errorf("kv: apply slot %d: %w", c.Slot, err)
+		}
+		results[n] = result
+		w.state.applied = c.Slot
+	}
+	if err := w.commit(); err != nil {
+		return 0, fmt.Errorf("kv: apply up to slot %d: %w", w.state.applied, err)
+	}
+	return n, nil
+}
+
+// Advance notes that everything up to slot has been applied; see synod.SlotMarker.
+func (s *Store) Advance(slot paxos.Slot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.Err() != nil || slot <= s.state.applied {
+		return
+	}
+	next := s.state
+	next.applied = slot
+	if err := s.db.Set(stateKey, next.encode(), pebble.NoSync); err != nil {
+		s.fail(fmt.Errorf("kv: advance to slot %d: %w", slot, err))
+		return
+	}
+	s.state = next
+}
+
+// writer executes commands into one batch. Its view is the store as the commands so far have left it.
+type writer struct {
+	view
+	store *Store
+	batch *pebble.Batch
+	state state               // what commit will write; the revisions are the view's
+	subs  uint32              // changes made by the command that is being executed
+	dirty map[string]struct{} // first keys of the buckets to be written anew
+	row   []byte              // scratch
+	value []byte              // scratch
+}
+
+// newWriter begins a batch. The caller holds s.mu until it has committed or discarded it.
+func (s *Store) newWriter() *writer {
+	b := s.db.NewIndexedBatch()
+	return &writer{
+		view:  view{reader: b, revision: s.state.revision, compacted: s.state.compacted, census: s.census},
+		store: s, batch: b, state: s.state, dirty: map[string]struct{}{},
+	}
+}
+
+// commit makes the batch, with the state that goes with it, the store's.
+func (w *writer) commit() error {
+	w.state.revision, w.state.compacted = w.revision, w.compacted
+	if err := w.batch.Set(stateKey, w.state.encode(), nil); err != nil {
+		return err
+	}
+	if err := w.writeBuckets(); err != nil {
+		return err
+	}
+	if err := w.view.close(); err != nil {
+		return err
+	}
+	if err := w.batch.Commit(pebble.NoSync); err != nil {
+		return err
+	}
+	compacting := w.compacted != w.store.state.compacted
+	w.store.state, w.store.census = w.state, w.census
+	if err := w.store.publish(); err != nil {
+		return err
+	}
+	if compacting {
+		w.store.sweeper.begin()
+	}
+	return nil
+}
+
+// discard frees what the writer holds. It may follow commit.
+func (w *writer) discard() {
+	for _, err := range []error{w.view.close(), w.batch.Close()} {
+		if err != nil {
+			w.store.fail(fmt.Errorf("kv: discard batch: %w", err))
+		}
+	}
+}
+
+// execute runs one command. Its error is the store's; a command's own is in the result.
+func (w *writer) execute(command []byte) (Result, error) {
+	req, err := decode(command)
+	if err != nil {
+		return Result{}, err
+	}
+	w.subs = 0
+	resp, err := w.dispatch(req)
+	switch {
+	case err == nil:
+		return Result{Response: resp}, nil
+	case !isAnswer(err):
+		return Result{}, err
+	case w.subs != 0:
+		return Result{}, fmt.Errorf("a command failed (%w) after %d changes; report this as a bug", err, w.subs)
+	}
+	return Result{Err: err}, nil
+}
+
+// dispatch validates again what the API's edge has validated: the log may hold what a careless proposer put there.
+// How many operations a txn may have is this process's configuration, and so no concern of the state's.
+func (w *writer) dispatch(req proto.Message) (proto.Message, error) {
+	switch r := req.(type) {
+	case *pb.PutRequest:
+		if err := ValidatePut(r); err != nil {
+			return nil, err
+		}
+		if err := w.checkPut(r); err != nil {
+			return nil, err
+		}
+		return answer(w.put(r))
+	case *pb.DeleteRangeRequest:
+		if err := ValidateDeleteRange(r); err != nil {
+			return nil, err
+		}
+		return answer(w.deleteRange(r))
+	case *pb.TxnRequest:
+		if err := ValidateTxn(r, noLimit); err != nil {
+			return nil, err
+		}
+		return answer(w.txn(context.Background(), r))
+	case *pb.CompactionRequest:
+		return answer(w.compact(r))
+	}
+	return nil, fmt.Errorf("%T: %w", req, errUnknownKind)
+}
+
+// answer keeps a nil pointer from becoming a message that is not nil.
+func answer[M proto.Message](resp M, err error) (proto.Message, error) {
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
+}

@@ -1,0 +1,279 @@
+package kv
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"google.golang.org/grpc/status"
+
+	"synod.dev/synod"
+	"synod.dev/synod/paxos"
+)
+
+// Config says where a Store lives. The zero value of every field but Dir and Fail is a sane default.
+type Config struct {
+	// Dir is the directory of the database. It is created if it is missing and locked while the store is open.
+	Dir string
+	// Fail is called, once, with a one-line error, when the store cannot go on: the disk or the database is broken, or the log holds
+	// a command that this version does not know. The store answers every call after that with rpctypes.ErrGRPCStopped. It may be
+	// called from any goroutine and should end the process.
+	Fail func(error)
+	// CacheBytes is how much memory to spend on blocks of the database. Default 256 MiB.
+	CacheBytes int64
+	// FS is the file system. Default: the operating system's.
+	FS vfs.FS
+	// Logger receives what an operator should know. Default: slog.Default().
+	Logger *slog.Logger
+}
+
+const (
+	defaultCacheBytes = 256 << 20
+	memTableBytes     = 64 << 20 // what of the log has to be executed again after a crash is at most two of these
+)
+
+// Store is etcd's key-value store as a synod.StateMachine. Apply, Advance and Applied belong to one goroutine, the
+// node's; all other methods may be called from any goroutine at any time.
+type Store struct {
+	db   *pebble.DB
+	log  *slog.Logger
+	dead func(error)
+
+	// mu is held by whoever writes: Apply for the whole call, the sweeper for one small step. Readers never take it.
+	mu     sync.Mutex
+	state  state
+	census *census
+
+	current atomic.Pointer[published] // what readers see; nil once closed
+	alive   sync.WaitGroup            // published states that still hold a snapshot
+	failure atomic.Pointer[error]     // why the store has stopped
+
+	sweeper sweeper
+}
+
+var (
+	_ synod.StateMachine = (*Store)(nil)
+	_ synod.SlotMarker   = (*Store)(nil)
+)
+
+// state is what the store remembers apart from the keys, in one row. The revision is kept by itself, not derived from the
+// rows that happen to have survived compaction.
+type state struct {
+	applied   paxos.Slot
+	revision  int64
+	compacted int64
+}
+
+var (
+	stateKey    = append([]byte{spaceMeta}, "state"...)
+	cursorKey   = append([]byte{spaceMeta}, "sweep"...)
+	firstState  = state{applied: 0, revision: 1, compacted: -1}
+	firstCensus = newCensus([]bucket{{first: ""}})
+)
+
+const stateSize = 24
+
+func (st state) encode() []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, stateSize), uint64(st.applied))
+	b = binary.BigEndian.AppendUint64(b, uint64(st.revision))
+	return binary.BigEndian.AppendUint64(b, uint64(st.compacted))
+}
+
+func decodeState(b []byte) (state, error) {
+	if len(b) != stateSize {
+		return state{}, fmt.Errorf("kv: state row of %d bytes: %w", len(b), errCorrupt)
+	}
+	return state{
+		applied:   paxos.Slot(binary.BigEndian.Uint64(b)),
+		revision:  int64(binary.BigEndian.Uint64(b[8:])),
+		compacted: int64(binary.BigEndian.Uint64(b[16:])),
+	}, nil
+}
+
+// Open opens the store in cfg.Dir, or makes an empty one, which is at slot 0 and revision 1.
+func Open(cfg Config) (*Store, error) {
+	if cfg.Dir == "" || cfg.Fail == nil {
+		return nil, errors.New("kv: Config needs Dir and Fail")
+	}
+	if cfg.CacheBytes == 0 {
+		cfg.CacheBytes = defaultCacheBytes
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	s := &Store{log: cfg.Logger, dead: cfg.Fail}
+	db, err := pebble.Open(cfg.Dir, s.options(cfg))
+	if err != nil {
+		return nil, fmt.Errorf("kv: open %s: %w", cfg.Dir, err)
+	}
+	s.db = db
+	if err := s.load(); err != nil {
+		return nil, errors.Join(fmt.Errorf("kv: open %s: %w", cfg.Dir, err), db.Close())
+	}
+	s.startSweeper()
+	return s, nil
+}
+
+func (s *Store) options(cfg Config) *pebble.Options {
+	opts := &pebble.Options{
+		Comparer:                    comparer,
+		FormatMajorVersion:          pebble.FormatColumnarBlocks,
+		FS:                          cfg.FS,
+		CacheSize:                   cfg.CacheBytes,
+		DisableWAL:                  true,
+		MemTableSize:                memTableBytes,
+		MemTableStopWritesThreshold: 3,
+		Logger:                      pebbleLog{s},
+		EventListener:               &pebble.EventListener{BackgroundError: func(err error) { s.fail(fmt.Errorf("kv: %w", err)) }},
+	}
+	for i := range opts.Levels {
+		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	return opts
+}
+
+func (s *Store) load() error {
+	value, err := get(s.db, stateKey)
+	if err != nil {
+		return err
+	}
+	if value == nil {
+		s.state, s.census = firstState, firstCensus
+		return s.publish()
+	}
+	if s.state, err = decodeState(value); err != nil {
+		return err
+	}
+	if s.census, err = loadCensus(s.db); err != nil {
+		return err
+	}
+	return s.publish()
+}
+
+// get returns a copy of a row's value, nil if there is no such row.
+func get(r pebble.Reader, key []byte) ([]byte, error) {
+	value, closer, err := r.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	value = append([]byte{}, value...)
+	return value, closer.Close()
+}
+
+// Close writes what is in memory to disk and closes the database. It waits for reads that are under way; later ones get
+// rpctypes.ErrGRPCStopped. No Apply may run or follow.
+func (s *Store) Close() error {
+	s.stopSweeper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var err error
+	if old := s.current.Swap(nil); old != nil {
+		err = old.release()
+	}
+	s.alive.Wait()
+	if s.Err() == nil {
+		err = errors.Join(err, s.db.Flush())
+	}
+	if err = errors.Join(err, s.db.Close()); err != nil {
+		return fmt.Errorf("kv: close: %w", err)
+	}
+	return nil
+}
+
+// Applied returns the last slot whose effects the store holds.
+func (s *Store) Applied() paxos.Slot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.applied
+}
+
+// Revision returns the current revision: that of the last command that changed anything, 1 in an empty store.
+func (s *Store) Revision() int64 {
+	if p := s.current.Load(); p != nil {
+		return p.revision
+	}
+	return 0
+}
+
+// CompactRevision returns the revision of the last compaction, -1 if there was none. Older revisions cannot be read.
+func (s *Store) CompactRevision() int64 {
+	if p := s.current.Load(); p != nil {
+		return p.compacted
+	}
+	return -1
+}
+
+// Size returns the bytes that the database takes on disk, what is about to be deleted included.
+func (s *Store) Size() int64 {
+	return s.measure(func(m *pebble.Metrics) int64 { return int64(m.DiskSpaceUsage()) })
+}
+
+// SizeInUse returns the bytes of the database that hold rows, in tables and in memory.
+func (s *Store) SizeInUse() int64 {
+	return s.measure(func(m *pebble.Metrics) int64 {
+		total := m.Total()
+		return total.TablesSize + int64(m.MemTable.Size)
+	})
+}
+
+func (s *Store) measure(fn func(*pebble.Metrics) int64) int64 {
+	p := s.current.Load()
+	if p == nil || !p.retain() {
+		return 0
+	}
+	n := fn(s.db.Metrics())
+	if err := p.release(); err != nil {
+		s.fail(fmt.Errorf("kv: %w", err))
+	}
+	return n
+}
+
+// Err returns why the store has stopped, or nil.
+func (s *Store) Err() error {
+	if err := s.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// fail stops the store for good. Only the first reason counts.
+func (s *Store) fail(err error) {
+	if s.failure.CompareAndSwap(nil, &err) {
+		s.log.Error("the key-value store has stopped", "err", err)
+		s.dead(err)
+	}
+}
+
+// isAnswer reports whether err is a command's or a request's own result, which is always a gRPC status. Any other error is the store's.
+func isAnswer(err error) bool {
+	_, ok := status.FromError(err)
+	return ok
+}
+
+// pebbleLog passes on what Pebble has to say.
+type pebbleLog struct{ s *Store }
+
+func (l pebbleLog) Infof(format string, args ...any) {
+	if l.s.log.Enabled(context.Background(), slog.LevelDebug) {
+		l.s.log.Debug(fmt.Sprintf(format, args...))
+	}
+}
+
+func (l pebbleLog) Errorf(format string, args ...any) { l.s.log.Error(fmt.Sprintf(format, args...)) }
+
+// Fatalf is where Pebble gives up on its files; it must not return.
+func (l pebbleLog) Fatalf(format string, args ...any) {
+	err := fmt.Errorf("kv: "+format, args...)
+	l.s.fail(err)
+	panic(err)
+}

@@ -1,0 +1,303 @@
+package kv
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+// view is the store at one instant. A reader's view rests on a Pebble snapshot and never changes; the writer's rests on the batch that is
+// being built, and its revision and census move with it. A view is used by one goroutine.
+type view struct {
+	reader    pebble.Reader
+	revision  int64
+	compacted int64 // -1 before the first compaction, as in etcd
+	census    *census
+
+	point   *pebble.Iterator // for single keys; opened when first needed
+	seek    []byte           // scratch
+	closing error            // of iterators that were left before their end
+}
+
+func (v *view) close() error {
+	if v.point == nil {
+		return v.closing
+	}
+	it := v.point
+	v.point = nil
+	return errors.Join(v.closing, it.Close())
+}
+
+// pointOptions lets a look-up of a single key that is not there end at a bloom filter, at every level.
+var pointOptions = pebble.IterOptions{LowerBound: []byte{spaceVersions}, UpperBound: []byte{spaceVersions + 1}, UseL6Filters: true}
+
+// get returns the newest version of key whose main revision is not above main; its at is zero if there is none.
+// The version's slices are valid until the next get.
+func (v *view) get(key []byte, main int64) (version, error) {
+	return v.getAt(key, revision{main, maxSub})
+}
+
+// getAt is get with a sub-revision.
+func (v *view) getAt(key []byte, at revision) (version, error) {
+	if v.point == nil {
+		it, err := v.reader.NewIter(&pointOptions)
+		if err != nil {
+			return version{}, err
+		}
+		v.point = it
+	} else {
+		v.point.SetOptions(&pointOptions) // makes what the batch has gained since visible; a snapshot gains nothing
+	}
+	v.seek = appendRevision(appendPrefix(v.seek[:0], key), at)
+	if !v.point.SeekPrefixGE(v.seek) {
+		return version{}, v.point.Error()
+	}
+	value, err := v.point.ValueAndErr()
+	if err != nil {
+		return version{}, err
+	}
+	return parseVersion(v.point.Key(), value)
+}
+
+// span is a set of keys as etcd's requests name it: one key, or all from key to end, or all from key on.
+type span struct {
+	key   []byte
+	point bool
+	lower []byte // bounds in the space of versions
+	upper []byte
+	end   []byte // nil if there is none
+}
+
+// spanOf reads a request's key and range_end. An end that is not above key makes an empty span.
+func spanOf(key, end []byte) span {
+	s := span{key: key, point: len(end) == 0, lower: appendPrefix(nil, key)}
+	if len(end) == 1 && end[0] == 0 {
+		s.upper = []byte{spaceVersions + 1}
+	} else {
+		s.end = end
+		s.upper = appendPrefix(nil, end)
+	}
+	return s
+}
+
+// empty reports whether the span's end is not above its beginning.
+func (s span) empty() bool { return !s.point && s.end != nil && bytes.Compare(s.end, s.key) <= 0 }
+
+// checkEvery is after how many keys a long walk looks whether its caller still wants it.
+const checkEvery = 256
+
+// versions yields, for every key of the span in order, its newest version whose main revision is not above main, tombstones
+// included. The slices of a version are valid until the next one. The walk ends after it has yielded an error.
+func (v *view) versions(ctx context.Context, s span, main int64) iter.Seq2[version, error] {
+	if s.point {
+		return func(yield func(version, error) bool) {
+			if ver, err := v.get(s.key, main); err != nil || ver.at != (revision{}) {
+				yield(ver, err)
+			}
+		}
+	}
+	if s.empty() {
+		return func(func(version, error) bool) {}
+	}
+	opts := &pebble.IterOptions{LowerBound: s.lower, UpperBound: s.upper}
+	return rows(v, opts, func(it *pebble.Iterator, yield func(version, error) bool) error {
+		return walk(ctx, it, main, yield)
+	})
+}
+
+// rows opens an iterator for walk, closes it after it, and yields the error of either last.
+func rows[T any](v *view, opts *pebble.IterOptions, walk func(*pebble.Iterator, func(T, error) bool) error) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		it, err := v.reader.NewIter(opts)
+		if err != nil {
+			yield(none, err)
+			return
+		}
+		stopped := false
+		err = walk(it, func(row T, err error) bool {
+			stopped = !yield(row, err)
+			return !stopped
+		})
+		closing := it.Close()
+		switch {
+		case stopped:
+			v.closing = errors.Join(v.closing, closing)
+		case err != nil:
+			yield(none, err)
+		case closing != nil:
+			yield(none, closing)
+		}
+	}
+}
+
+// walk steps through the keys that it is bound to. It returns nil if yield has seen the end or wants no more.
+func walk(ctx context.Context, it *pebble.Iterator, main int64, yield func(version, error) bool) error {
+	var seek []byte
+	steps := 0
+	for ok := it.First(); ok; {
+		if steps++; steps%checkEvery == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		row := it.Key()
+		_, at, err := parseVersionKey(row)
+		if err != nil {
+			return err
+		}
+		if at.main > main {
+			seek = append(seek[:0], row[:split(row)]...)
+			seek = appendRevision(seek, revision{main, maxSub})
+			ok = it.SeekGE(seek)
+			continue
+		}
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return err
+		}
+		ver, err := parseVersion(row, value)
+		if err != nil {
+			return err
+		}
+		if !yield(ver, nil) {
+			return nil
+		}
+		ok = it.NextPrefix()
+	}
+	return it.Error()
+}
+
+// keyValue copies a version into the form in which etcd's API gives it.
+func (v *version) keyValue() *mvccpb.KeyValue {
+	return &mvccpb.KeyValue{
+		Key:            append([]byte(nil), v.key...),
+		CreateRevision: v.created,
+		ModRevision:    v.at.main,
+		Version:        v.count,
+		Value:          append([]byte(nil), v.value...),
+		Lease:          v.lease,
+	}
+}
+
+// count returns the number of keys of the span that are live at main. At the view's own revision it walks
+// at most the two buckets at the ends.
+func (v *view) count(ctx context.Context, s span, main int64) (int64, error) {
+	if s.point || main != v.revision {
+		return v.countWalk(ctx, s, main)
+	}
+	if s.empty() {
+		return 0, nil
+	}
+	low, _, _, before := v.census.find(string(s.key))
+	if s.end == nil {
+		head, err := v.countWalk(ctx, spanIn(low.first, s.key), main)
+		return v.census.total() - before - head, err
+	}
+	high, _, _, upTo := v.census.find(string(s.end))
+	if low.first == high.first {
+		return v.countWalk(ctx, s, main)
+	}
+	head, err := v.countWalk(ctx, spanIn(low.first, s.key), main)
+	if err != nil {
+		return 0, err
+	}
+	tail, err := v.countWalk(ctx, spanIn(high.first, s.end), main)
+	return upTo + tail - before - head, err
+}
+
+// spanIn is the span of keys from a bucket's first up to end, which may be none.
+func spanIn(first string, end []byte) span {
+	return span{key: []byte(first), lower: appendPrefix(nil, []byte(first)), upper: appendPrefix(nil, end), end: end}
+}
+
+func (v *view) countWalk(ctx context.Context, s span, main int64) (int64, error) {
+	var n int64
+	for ver, err := range v.versions(ctx, s, main) {
+		if err != nil {
+			return 0, err
+		}
+		if ver.live {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// published is the state that readers share: what the last commit has left. It lives until it has been superseded
+// and its last reader has gone.
+type published struct {
+	snapshot  *pebble.Snapshot
+	revision  int64
+	compacted int64
+	census    *census
+	refs      atomic.Int64    // its readers, and one for being current
+	alive     *sync.WaitGroup // of the store: which states still hold a snapshot
+}
+
+// retain reports whether the state could still be had.
+func (p *published) retain() bool {
+	for {
+		n := p.refs.Load()
+		if n == 0 {
+			return false
+		}
+		if p.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (p *published) release() error {
+	if p.refs.Add(-1) > 0 {
+		return nil
+	}
+	defer p.alive.Done()
+	return p.snapshot.Close()
+}
+
+// publish makes what has been committed visible to readers that come from now on. The caller holds s.mu.
+func (s *Store) publish() error {
+	p := &published{
+		snapshot: s.db.NewSnapshot(), revision: s.state.revision, compacted: s.state.compacted, census: s.census, alive: &s.alive,
+	}
+	p.refs.Store(1)
+	s.alive.Add(1)
+	if old := s.current.Swap(p); old != nil {
+		return old.release()
+	}
+	return nil
+}
+
+// read calls fn with the latest published state. It takes no lock. An error that is no answer to the request means
+// that the disk or the database is broken, and stops the store.
+func (s *Store) read(ctx context.Context, fn func(v *view) error) error {
+	var p *published
+	for {
+		if p = s.current.Load(); p == nil {
+			return rpctypes.ErrGRPCStopped
+		}
+		if p.retain() {
+			break
+		}
+	}
+	v := &view{reader: p.snapshot, revision: p.revision, compacted: p.compacted, census: p.census}
+	err := fn(v)
+	if closing := v.close(); err == nil {
+		err = closing
+	}
+	if closing := p.release(); err == nil {
+		err = closing
+	}
+	if err == nil || isAnswer(err) || ctx.Err() != nil {
+		return err
+	}
+	s.fail(fmt.Errorf("kv: read: %w", err))
+	return rpctypes.ErrGRPCStopped
+}
