@@ -10,7 +10,7 @@ type election struct {
 	peers []peer // by index in the configuration
 
 	round     uint64
-	roundAt   int64 // tick of the last round
+	roundAt   int64 // tick of the last round, 0 before the first
 	unhappy   int   // rounds in a row in which this node could have taken over
 	attempts  int   // take-overs since a leader last lasted; the wait grows with them
 	wait      int   // rounds to wait before the next take-over, on top of the rank
@@ -29,7 +29,7 @@ type peer struct {
 }
 
 func newElection(r *Replica) election {
-	return election{r: r, seen: r.acceptor.promised, random: r.cfg.Seed, peers: make([]peer, len(r.cfg.Founders.Members))}
+	return election{r: r, seen: r.acceptor.promised, random: r.cfg.Seed, round: r.firstNumber(), peers: make([]peer, len(r.cfg.Founders.Members))}
 }
 
 // attemptsMax bounds the back-off: a take-over waits at most 2^attemptsMax rounds for luck.
@@ -37,7 +37,7 @@ const attemptsMax = 4
 
 // tick holds a round every heartbeat: judge what the last ones have brought, then ask again.
 func (e *election) tick() {
-	if e.round > 0 && e.r.now-e.roundAt < int64(e.r.cfg.HeartbeatTicks) {
+	if e.roundAt > 0 && e.r.now-e.roundAt < int64(e.r.cfg.HeartbeatTicks) {
 		return
 	}
 	e.roundAt = e.r.now

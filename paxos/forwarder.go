@@ -18,7 +18,7 @@ type takenMark struct {
 	number uint64
 }
 
-func newForwarder(r *Replica) forwarder { return forwarder{r: r} }
+func newForwarder(r *Replica) forwarder { return forwarder{r: r, number: r.firstNumber()} }
 
 // propose takes a command of this node's callers.
 func (f *forwarder) propose(p Proposal) {

@@ -13,6 +13,7 @@ type proposer struct {
 	recovery   recovery
 	preparedAt int64 // tick of the last Prepare
 
+	recovered Slot             // the highest slot that a predecessor can have had chosen: what the quorum of phase 1 has reported
 	next      Slot             // the first slot not yet proposed in, above everything reported
 	inflight  window[proposal] // above the chosen prefix
 	bytes     int              // of the values in flight
@@ -95,15 +96,16 @@ func (p *proposer) lead() {
 	p.movedAt = p.r.now
 	p.announced = 0
 	p.inflight.reset(p.r.learner.prefix + 1)
-	p.next = max(rc.high, p.r.learner.prefix) + 1
+	p.recovered = max(rc.high, p.r.learner.prefix) // reports that come later are of votes that can never be chosen
+	p.next = p.recovered + 1
 	for s := rc.chosen + 1; s < p.next; s++ {
 		rc.open = append(rc.open, s)
 	}
 }
 
-// recovered reports whether every slot that a predecessor can have had chosen is known to be: reads may be served.
-func (p *proposer) recovered() bool {
-	return p.phase == leading && p.r.learner.prefix >= p.recovery.high
+// mayServeReads reports whether every slot that a predecessor can have had chosen is known to be.
+func (p *proposer) mayServeReads() bool {
+	return p.phase == leading && p.r.learner.prefix >= p.recovered
 }
 
 // fill proposes in the slots that phase 1 left open: what was voted for, or a no-op.

@@ -55,7 +55,7 @@ func (rd *reader) flush() {
 // begin starts a round for everything that waits. The slot is read now, after all of it has arrived; and not before every slot that a predecessor may have
 // had chosen is known to be.
 func (rd *reader) begin() {
-	if rd.round.number != 0 || len(rd.waiting)+len(rd.foreign) == 0 || !rd.r.proposer.recovered() {
+	if rd.round.number != 0 || len(rd.waiting)+len(rd.foreign) == 0 || !rd.r.proposer.mayServeReads() {
 		return
 	}
 	rd.number++

@@ -192,9 +192,13 @@ func New(cfg Config, stable Stable) (*Replica, error) {
 	r.election = newElection(r)
 	r.admission = newAdmission(cfg.Limits)
 	r.forwarder = newForwarder(r)
-	r.reader = reader{r: r}
+	r.reader = reader{r: r, number: r.firstNumber()}
 	return r, nil
 }
+
+// firstNumber is where this boot begins to number its requests: above all of earlier boots, so that an answer to one of theirs, or a trace that a peer has kept of it, is never
+// taken for one of ours.
+func (r *Replica) firstNumber() uint64 { return uint64(r.cfg.Boot) << 32 }
 
 // Restore takes one record of the log, in log order, before the first Step.
 func (r *Replica) Restore(lsn LSN, rec *Record) {

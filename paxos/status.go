@@ -26,7 +26,7 @@ type PeerStatus struct {
 func (r *Replica) Status() Status {
 	s := Status{
 		Leader: r.election.leader(), Ballot: r.election.seen, Promised: r.acceptor.promised,
-		Leads: r.proposer.phase == leading, Recovered: r.proposer.recovered(),
+		Leads: r.proposer.phase == leading, Recovered: r.proposer.mayServeReads(),
 		Chosen: r.learner.prefix, Delivered: r.learner.delivered, Appended: r.appended, Durable: r.gate.durable, Queued: r.admission.count,
 	}
 	for i, member := range r.config().Members {

@@ -47,9 +47,12 @@ func appendMessage(b []byte, kind messageKind, body []byte) []byte {
 	b = append(b, magic...)
 	b = append(b, protocolMajor, protocolMinor, byte(kind), 0)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(body)))
-	sum := crc32.Update(crc32.Checksum(b[start:], castagnoli), castagnoli, body)
-	b = binary.LittleEndian.AppendUint32(b, sum)
+	b = binary.LittleEndian.AppendUint32(b, messageSum(b[start:], body))
 	return append(b, body...)
+}
+
+func messageSum(header, body []byte) uint32 {
+	return crc32.Update(crc32.Checksum(header, castagnoli), castagnoli, body)
 }
 
 // readMessage returns the next handshake message, of a version that it can read. Its errors: errNotSynod,
@@ -71,7 +74,7 @@ func readMessage(from io.Reader) (messageKind, []byte, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if crc32.Update(crc32.Checksum(h[:12], castagnoli), castagnoli, body) != le.Uint32(h[12:]) {
+	if messageSum(h[:12], body) != le.Uint32(h[12:]) {
 		return 0, nil, errMalformed
 	}
 	kind := messageKind(h[6])

@@ -1,12 +1,9 @@
 package transport
 
 import (
-	"context"
-	"errors"
-	"io"
+	"fmt"
 	"log/slog"
 	"net"
-	"sync"
 	"testing"
 	"time"
 
@@ -151,6 +148,9 @@ func (n *node) mustSend(t testing.TB, to uint64, class Class, payload ...[]byte)
 	}
 }
 
+// numbered is a payload that is told from any other.
+func numbered(i int) []byte { return fmt.Appendf(nil, "frame %d of a sequence, and %d again", i, i) }
+
 // lines is a log that a test can wait on.
 type lines struct{ written chan string }
 
@@ -160,73 +160,3 @@ func (l *lines) Write(line []byte) (int, error) {
 	offer(l.written, string(line))
 	return len(line), nil
 }
-
-// proxy stands between a dialling member and address, and lets a test look at and meddle with what passes towards
-// the accepting side.
-type proxy struct {
-	listener net.Listener
-	target   string
-	context  context.Context
-	cancel   context.CancelFunc
-	running  sync.WaitGroup
-	// tamper is called with what is read from one connection (numbered from 1), in pieces, in order. What it returns goes on;
-	// an error cuts the connection.
-	tamper func(connection int, piece []byte) ([]byte, error)
-}
-
-func startProxy(t testing.TB, target string, tamper func(int, []byte) ([]byte, error)) *proxy {
-	t.Helper()
-	p := &proxy{listener: listen(t, "127.0.0.1:0"), target: target, tamper: tamper}
-	p.context, p.cancel = context.WithCancel(context.Background())
-	p.running.Go(p.accept)
-	t.Cleanup(func() {
-		p.cancel()
-		p.listener.Close()
-		p.running.Wait()
-	})
-	return p
-}
-
-func (p *proxy) address() string { return p.listener.Addr().String() }
-
-func (p *proxy) accept() {
-	for n := 1; ; n++ {
-		in, err := p.listener.Accept()
-		if err != nil {
-			return
-		}
-		p.running.Go(func() { p.forward(n, in) })
-	}
-}
-
-func (p *proxy) forward(n int, in net.Conn) {
-	out, err := net.Dial("tcp", p.target)
-	if err != nil {
-		in.Close()
-		return
-	}
-	closed := make(chan struct{})
-	stop := context.AfterFunc(p.context, func() { in.Close(); out.Close(); close(closed) })
-	var back sync.WaitGroup
-	back.Go(func() { io.Copy(in, out); in.Close() })
-	buffer := make([]byte, 32<<10)
-	for {
-		got, err := in.Read(buffer)
-		if err != nil {
-			break
-		}
-		piece, err := p.tamper(n, buffer[:got])
-		if _, werr := out.Write(piece); err != nil || werr != nil {
-			break
-		}
-	}
-	if stop() {
-		in.Close()
-		out.Close()
-	} else {
-		<-closed
-	}
-	back.Wait()
-}
-
-var errCut = errors.New("cut")

@@ -21,7 +21,7 @@ type peer struct {
 
 func newPeer(t *Transport, cfg Peer) *peer {
 	p := &peer{Peer: cfg, handler: t.cfg.Handler}
-	p.log = t.log.With("peer", hex(cfg.Node), "address", cfg.Address)
+	p.log = t.log.With("peer", hexID(cfg.Node), "address", cfg.Address)
 	for class := range Class(classes) {
 		p.senders[class] = newSender(t, p, class)
 		p.receivers[class] = newReceiver(t, p, class)
@@ -40,7 +40,7 @@ func (p *peer) opened(class Class, who Identity) {
 		}
 	}
 	p.announced = who
-	p.log.Info("connected to peer", "incarnation", hex(who.Incarnation))
+	p.log.Info("connected to peer", "incarnation", hexID(who.Incarnation))
 	p.handler.Connected(who)
 }
 

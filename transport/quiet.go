@@ -26,7 +26,7 @@ type matter struct {
 
 // warn logs what happened and why, unless there was such a line not long ago.
 func (q *quiet) warn(log *slog.Logger, what string, why error, attributes ...any) {
-	if muted, ok := q.allow(what+sort(why), time.Now()); ok {
+	if muted, ok := q.allow(what+category(why), time.Now()); ok {
 		log.Warn(what, append(attributes, "reason", why, "muted", muted)...)
 	}
 }
@@ -52,8 +52,8 @@ func (q *quiet) allow(key string, now time.Time) (muted int, ok bool) {
 	return muted, true
 }
 
-// sort tells the reasons apart that deserve lines of their own.
-func sort(why error) string {
+// category tells the reasons apart that deserve lines of their own.
+func category(why error) string {
 	if r, ok := errors.AsType[*refusal](why); ok {
 		return fmt.Sprint(": refusal ", r.code)
 	}
@@ -65,5 +65,5 @@ func sort(why error) string {
 	return ""
 }
 
-// hex renders a node, a cluster or an incarnation as operators know it.
-func hex(id uint64) string { return strconv.FormatUint(id, 16) }
+// hexID renders a node, a cluster or an incarnation as operators know it.
+func hexID(id uint64) string { return strconv.FormatUint(id, 16) }

@@ -28,20 +28,15 @@ type Config struct {
 	Self                Member
 
 	ListenPeer          url.URL
-	ListenClient        []url.URL // gRPC, and HTTP/1 unless ListenClientHTTP says where
-	ListenClientHTTP    []url.URL
+	ListenClient        []url.URL
 	ListenMetrics       []url.URL
 	AdvertiseClientURLs []string
 
 	Heartbeat       time.Duration
 	ElectionTimeout time.Duration
 
-	MaxRequestBytes       int
-	MaxTxnOps             int
-	MaxConcurrentStreams  uint32
-	GRPCKeepAliveMinTime  time.Duration
-	GRPCKeepAliveInterval time.Duration
-	GRPCKeepAliveTimeout  time.Duration
+	MaxRequestBytes      int
+	MaxConcurrentStreams uint32
 
 	ClientTLS TLS
 	PeerTLS   TLS
@@ -196,7 +191,6 @@ func (c *Config) checkDistinctListeners() error {
 	}{
 		{"--listen-peer-urls", c.listenPeer},
 		{"--listen-client-urls", c.ListenClient},
-		{"--listen-client-http-urls", c.ListenClientHTTP},
 		{"--listen-metrics-urls", c.ListenMetrics},
 	} {
 		for _, u := range group.urls {

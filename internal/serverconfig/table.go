@@ -50,29 +50,19 @@ var Flags = []Flag{
 		Meaning: "The URL to listen on for other members: http (plain TCP) or https (mutual TLS), an IP address or localhost. Exactly one.",
 		set:     urls(listenURLs, func(c *Config) *[]url.URL { return &c.listenPeer })},
 	{Name: "listen-client-urls", Default: "http://localhost:2379", Kind: List, Group: groupMember,
-		Meaning: "URLs to serve clients on: gRPC, and HTTP too unless --listen-client-http-urls is set.",
+		Meaning: "URLs to serve clients on, gRPC and HTTP on the same port: an IP address or localhost, or unix://path.",
 		set:     urls(listenURLs, func(c *Config) *[]url.URL { return &c.ListenClient })},
-	{Name: "listen-client-http-urls", Kind: List, Group: groupMember,
-		Meaning: "URLs for the clients' HTTP alone; it is then no longer served on --listen-client-urls.",
-		set:     urls(listenURLs, func(c *Config) *[]url.URL { return &c.ListenClientHTTP })},
+	fixed(groupMember, "listen-client-http-urls", List, "", "gRPC and HTTP share --listen-client-urls and do not slow each other down"),
 	{Name: "max-request-bytes", Default: "1572864", Kind: Number, Group: groupMember,
 		Meaning: "Largest client request, in bytes; at most 33554432. The same on every member.",
 		set:     number(func(c *Config) *int { return &c.MaxRequestBytes }, 1, requestLimit)},
-	{Name: "max-txn-ops", Default: "128", Kind: Number, Group: groupMember,
-		Meaning: "Most operations in one transaction.",
-		set:     number(func(c *Config) *int { return &c.MaxTxnOps }, 1, math.MaxInt32)},
+	fixed(groupMember, "max-txn-ops", Number, "128", "the number of operations in a transaction is not adjustable"),
 	{Name: "max-concurrent-streams", Default: "4294967295", Kind: Number, Group: groupMember,
 		Meaning: "Most streams that one client connection may have open.",
 		set:     number(func(c *Config) *uint32 { return &c.MaxConcurrentStreams }, 1, math.MaxUint32)},
-	{Name: "grpc-keepalive-min-time", Default: "5s", Kind: Duration, Group: groupMember,
-		Meaning: "Shortest interval at which a client may ping; a client that pings faster is disconnected.",
-		set:     duration(func(c *Config) *time.Duration { return &c.GRPCKeepAliveMinTime })},
-	{Name: "grpc-keepalive-interval", Default: "2h", Kind: Duration, Group: groupMember,
-		Meaning: "Interval at which the server pings idle clients; 0 for never.",
-		set:     duration(func(c *Config) *time.Duration { return &c.GRPCKeepAliveInterval })},
-	{Name: "grpc-keepalive-timeout", Default: "20s", Kind: Duration, Group: groupMember,
-		Meaning: "How long a client may take to answer such a ping; 0 for the library's default.",
-		set:     duration(func(c *Config) *time.Duration { return &c.GRPCKeepAliveTimeout })},
+	fixed(groupMember, "grpc-keepalive-min-time", Duration, "5s", notAdjustable),
+	fixed(groupMember, "grpc-keepalive-interval", Duration, "2h", notAdjustable),
+	fixed(groupMember, "grpc-keepalive-timeout", Duration, "20s", notAdjustable),
 	{Name: "quota-backend-bytes", Default: "0", Kind: Integer, Group: groupMember, Status: Fixed, allowed: []string{"-1"},
 		Meaning: "there is no quota on the store yet"},
 	{Name: "snapshot-count", Default: "10000", Kind: Number, Group: groupMember, Status: Harmless,
@@ -273,10 +263,11 @@ var Flags = []Flag{
 }
 
 const (
-	noDiscovery  = "there is no discovery; list the members in --initial-cluster"
-	noRevocation = "revocation lists are not checked yet"
-	noNames      = "names in certificates are not checked beyond TLS yet"
-	noTracing    = "there is no distributed tracing"
+	notAdjustable = "keepalive is not adjustable yet"
+	noDiscovery   = "there is no discovery; list the members in --initial-cluster"
+	noRevocation  = "revocation lists are not checked yet"
+	noNames       = "names in certificates are not checked beyond TLS yet"
+	noTracing     = "there is no distributed tracing"
 )
 
 func fixed(group, name string, kind Kind, value, why string) Flag {

@@ -63,7 +63,7 @@ func setCipherSuites(c *Config, value string) error {
 
 // checkTLS finds contradictions between URLs and certificates.
 func (c *Config) checkTLS() error {
-	clientURLs := slices.Concat(c.ListenClient, c.ListenClientHTTP, c.ListenMetrics)
+	clientURLs := slices.Concat(c.ListenClient, c.ListenMetrics)
 	if err := c.ClientTLS.check("", clientURLs); err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (c *Config) ClientListenTLS() (*tls.Config, error) {
 		return nil, nil
 	}
 	if c.ClientTLS.Auto {
-		certificate, err := selfSigned(slices.Concat(c.ListenClient, c.ListenClientHTTP, c.ListenMetrics), c.selfSignedYears)
+		certificate, err := selfSigned(slices.Concat(c.ListenClient, c.ListenMetrics), c.selfSignedYears)
 		if err != nil {
 			return nil, fmt.Errorf("cannot make a certificate for --auto-tls: %w", err)
 		}
