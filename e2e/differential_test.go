@@ -1,0 +1,205 @@
+// Package e2e holds the tests that run Synod beside a real etcd.
+package e2e
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/proto"
+)
+
+var (
+	requestsFlag = flag.Int("requests", 100_000, "how many requests the differential test sends")
+	seedFlag     = flag.Uint64("seed", 0, "seed of the differential test; 0 takes one from the clock")
+	targetFlag   = flag.String("target", "", "host:port of an empty server to compare with etcd, instead of one in this process")
+)
+
+// hashEvery is how many requests lie between two comparisons of the hash of everything.
+const hashEvery = 2000
+
+// TestKVAnswersAreEtcds sends one stream of random requests to a real etcd and to Synod, one at a time, and demands the same answer
+// from both: the whole response but for who answers at which term, or the same code and text. The state is compared
+// now and then by etcd's own hash of it.
+func TestKVAnswersAreEtcds(t *testing.T) {
+	seed := *seedFlag
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	target := *targetFlag
+	if target == "" {
+		target = startSequential(t)
+	}
+	etcd, synod := server{connect(t, startEtcd(t))}, server{connect(t, target)}
+	g := &generator{Rand: rand.New(rand.NewPCG(seed, 0)), revision: 1}
+	seen := map[string]int{}
+	for i := range *requestsFlag {
+		r := g.next()
+		want, got := both(t.Context(), etcd, synod, func(ctx context.Context, s server) answer { return s.do(ctx, r) })
+		if !want.equals(got) {
+			t.Fatalf("seed %d, request %d: %T %v\nstream: %v\netcd:  %v\nsynod: %v", seed, i, r.Message, brief(r.Message), r.stream, want, got)
+		}
+		seen[want.kind(r)]++
+		g.learn(r, want)
+		if i%hashEvery == 0 || i == *requestsFlag-1 {
+			compareHashes(t, etcd, synod, g, seed, i)
+		}
+	}
+	t.Logf("seed %d: %d requests, revision %d, compacted at %d", seed, *requestsFlag, g.revision, g.compacted)
+	for kind, n := range seen {
+		t.Logf("%7d × %s", n, kind)
+	}
+}
+
+// compareHashes compares the hash of all revisions up to the current one, up to one before it, and up to one that is
+// compacted or lies ahead. Revision 0 is left out: after a compaction at 0 etcd answers it with a hash of long ago.
+func compareHashes(t *testing.T, etcd, synod server, g *generator, seed uint64, i int) {
+	t.Helper()
+	for _, revision := range []int64{g.revision, max(1, g.near()), g.compacted, g.revision + 1} {
+		if revision <= 0 {
+			continue
+		}
+		want, got := both(t.Context(), etcd, synod, func(ctx context.Context, s server) answer { return s.hash(ctx, revision) })
+		if !want.equals(got) {
+			t.Fatalf("seed %d, after request %d: HashKV(%d)\netcd:  %v\nsynod: %v", seed, i, revision, want, got)
+		}
+	}
+}
+
+// learn takes from an answer what later requests are made from.
+func (g *generator) learn(r request, a answer) {
+	if headed, ok := a.response.(interface{ GetHeader() *pb.ResponseHeader }); ok {
+		g.revision = max(g.revision, headed.GetHeader().GetRevision())
+	}
+	if compaction, ok := r.Message.(*pb.CompactionRequest); ok && a.err == nil {
+		g.compacted = compaction.Revision
+	}
+}
+
+// server is one of the two that are compared.
+type server struct{ conn *grpc.ClientConn }
+
+// both asks the two servers at the same time.
+func both(ctx context.Context, a, b server, ask func(context.Context, server) answer) (fromA, fromB answer) {
+	var wait sync.WaitGroup
+	wait.Go(func() { fromA = ask(ctx, a) })
+	fromB = ask(ctx, b)
+	wait.Wait()
+	return fromA, fromB
+}
+
+func (s server) do(ctx context.Context, r request) answer {
+	kv := pb.NewKVClient(s.conn)
+	switch m := r.Message.(type) {
+	case *pb.RangeRequest:
+		if r.stream {
+			return collect(kv.RangeStream(ctx, m))
+		}
+		return answered(kv.Range(ctx, m))
+	case *pb.PutRequest:
+		return answered(kv.Put(ctx, m))
+	case *pb.DeleteRangeRequest:
+		return answered(kv.DeleteRange(ctx, m))
+	case *pb.TxnRequest:
+		return answered(kv.Txn(ctx, m))
+	case *pb.CompactionRequest:
+		return answered(kv.Compact(ctx, m))
+	}
+	panic(fmt.Sprintf("%T is no request of the KV service", r.Message))
+}
+
+func (s server) hash(ctx context.Context, revision int64) answer {
+	return answered(pb.NewMaintenanceClient(s.conn).HashKV(ctx, &pb.HashKVRequest{Revision: revision}))
+}
+
+// answer is what a server said, with what may differ between two servers taken out.
+type answer struct {
+	response proto.Message // nil if err is not
+	err      error
+}
+
+type headed interface {
+	proto.Message
+	GetHeader() *pb.ResponseHeader
+}
+
+func answered[R headed](response R, err error) answer {
+	if err != nil {
+		return answer{err: err}
+	}
+	if h := response.GetHeader(); h != nil {
+		if h.ClusterId == 0 || h.MemberId == 0 || h.RaftTerm == 0 {
+			return answer{err: fmt.Errorf("a header without cluster, member or term: %v", h)}
+		}
+		h.ClusterId, h.MemberId, h.RaftTerm = 0, 0, 0
+	}
+	return answer{response: response}
+}
+
+// collect merges the chunks of a stream, which must come to what Range answers; only the last has a header.
+func collect(stream grpc.ServerStreamingClient[pb.RangeStreamResponse], err error) answer {
+	if err != nil {
+		return answer{err: err}
+	}
+	merged := &pb.RangeResponse{}
+	for {
+		chunk, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return answered(merged, nil)
+		}
+		if err != nil {
+			return answer{err: err}
+		}
+		if merged.Header != nil {
+			return answer{err: fmt.Errorf("a chunk after the one with the header: %v", brief(chunk))}
+		}
+		proto.Merge(merged, chunk.RangeResponse)
+	}
+}
+
+func (a answer) equals(b answer) bool {
+	if a.err != nil || b.err != nil {
+		return status.Code(a.err) == status.Code(b.err) && status.Convert(a.err).Message() == status.Convert(b.err).Message()
+	}
+	return proto.Equal(a.response, b.response)
+}
+
+func (a answer) String() string {
+	if a.err != nil {
+		return a.err.Error()
+	}
+	return brief(a.response)
+}
+
+// kind names what became of a request, so that a run shows what it has covered.
+func (a answer) kind(r request) string {
+	name := string(r.ProtoReflect().Descriptor().Name())
+	if r.stream {
+		name += " (stream)"
+	}
+	if a.err == nil {
+		return name + " " + codes.OK.String()
+	}
+	return name + " " + a.err.Error()
+}
+
+// brief renders a message on one line, cut where it gets long.
+func brief(m proto.Message) string {
+	const most = 4000
+	s := prototext.MarshalOptions{}.Format(m)
+	if len(s) > most {
+		s = s[:most] + fmt.Sprintf("… (%d more)", len(s)-most)
+	}
+	return s
+}

@@ -1,0 +1,101 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// startBound is how long a server may take to answer for the first time, on a machine that is busy.
+const startBound = time.Minute
+
+// buildEtcd builds the etcd that this module requires, or finds it built, and returns the path of the binary. It stays
+// in a directory for temporary files, since go build leaves a binary alone that is up to date.
+func buildEtcd(t testing.TB) string {
+	t.Helper()
+	binary := filepath.Join(os.TempDir(), "synod-e2e-"+runtime.Version(), "etcd")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "go.etcd.io/etcd/server/v3")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("cannot build etcd: %v\n%s", err, out)
+	}
+	return binary
+}
+
+// startEtcd starts a real etcd of one member with nothing in it and returns its client endpoint. It does not sync its log
+// to disk: what it answers is the same, sooner.
+func startEtcd(t testing.TB) string {
+	t.Helper()
+	binary, dir := buildEtcd(t), t.TempDir()
+	client, peer := freeAddress(t), freeAddress(t)
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	etcd := exec.Command(binary,
+		"--name=etcd", "--data-dir="+filepath.Join(dir, "data"), "--unsafe-no-fsync",
+		"--listen-client-urls=http://"+client, "--advertise-client-urls=http://"+client,
+		"--listen-peer-urls=http://"+peer, "--initial-advertise-peer-urls=http://"+peer, "--initial-cluster=etcd=http://"+peer)
+	etcd.Stdout, etcd.Stderr = log, log
+	if err := etcd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("etcd's log ends:\n%s", tail(log.Name()))
+		}
+		if err := etcd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Errorf("cannot stop etcd: %v", err)
+		}
+		etcd.Wait() // its exit code after a signal says nothing
+		log.Close()
+	})
+	return client
+}
+
+func tail(path string) string {
+	const most = 4 << 10
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b[max(0, len(b)-most):])
+}
+
+// freeAddress returns a loopback address that nobody listens on, as far as one can know.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// connect returns a connection to a server once it answers.
+func connect(t testing.TB, endpoint string) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:///"+endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), startBound)
+	defer cancel()
+	if _, err := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte("k")}, grpc.WaitForReady(true)); err != nil {
+		t.Fatal(fmt.Errorf("%s does not answer: %w", endpoint, err))
+	}
+	return conn
+}

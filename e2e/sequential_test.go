@@ -1,0 +1,60 @@
+package e2e
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"synod.dev/synod"
+	"synod.dev/synod/etcdapi"
+	"synod.dev/synod/etcdapi/sequential"
+	"synod.dev/synod/kv"
+)
+
+// startSequential serves an empty store on a log of one replica, in this process, and returns the endpoint.
+func startSequential(t testing.TB) string {
+	t.Helper()
+	const id = 1
+	fail := func(err error) { t.Errorf("the replica failed: %v", err) }
+	store, err := kv.Open(kv.Config{Dir: t.TempDir(), Fail: fail})
+	if err != nil {
+		t.Fatal(err)
+	}
+	members, err := etcdapi.OpenMembers(filepath.Join(t.TempDir(), "members"), []*pb.Member{{ID: id, PeerURLs: []string{"http://127.0.0.1:2380"}}}, fail)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	observer := etcdapi.NewObserver()
+	machines := map[byte]synod.StateMachine{etcdapi.MachineKV: store, etcdapi.MachineMembers: members}
+	server, err := etcdapi.New(etcdapi.Config{
+		Node: sequential.New(id, 1, machines, observer.Events()), Observer: observer, Store: store, Members: members,
+		Listeners: []etcdapi.Listener{{Listener: listener}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve() }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return listener.Addr().String()
+}

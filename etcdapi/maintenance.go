@@ -1,0 +1,73 @@
+package etcdapi
+
+import (
+	"context"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// maintenanceService serves etcdserverpb.Maintenance. Snapshot, MoveLeader and Downgrade do not exist yet.
+type maintenanceService struct {
+	pb.UnimplementedMaintenanceServer
+	*Server
+}
+
+// Status says how this member, and no other, is doing. Slots stand where etcd has indexes of its log. There is no quota.
+func (s *maintenanceService) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse, error) {
+	node := s.node.Status()
+	resp := &pb.StatusResponse{
+		Header:           s.header(),
+		Version:          etcdVersion,
+		StorageVersion:   storageVersion,
+		DbSize:           s.store.Size(),
+		DbSizeInUse:      s.store.SizeInUse(),
+		Leader:           uint64(node.Leader),
+		RaftIndex:        uint64(node.Chosen),
+		RaftAppliedIndex: uint64(node.Applied),
+		RaftTerm:         s.observer.Round(),
+		DowngradeInfo:    &pb.DowngradeInfo{},
+	}
+	if node.Leader == 0 {
+		resp.Errors = append(resp.Errors, "etcdserver: no leader")
+	}
+	return resp, nil
+}
+
+// HashKV answers etcd's hash of all revisions up to the one asked for, so that members can be compared, with each other
+// and with an etcd.
+func (s *maintenanceService) HashKV(ctx context.Context, r *pb.HashKVRequest) (*pb.HashKVResponse, error) {
+	resp, err := s.store.HashKV(ctx, r.Revision)
+	if err != nil {
+		return nil, readError(ctx, err)
+	}
+	s.fill(resp.Header)
+	return resp, nil
+}
+
+// Hash answers a hash of the whole state. Etcd's is over its file; this one is the same on all members that have applied the same.
+func (s *maintenanceService) Hash(ctx context.Context, _ *pb.HashRequest) (*pb.HashResponse, error) {
+	resp, err := s.store.Hash(ctx)
+	if err != nil {
+		return nil, readError(ctx, err)
+	}
+	s.fill(resp.Header)
+	return resp, nil
+}
+
+// Defragment has nothing to do: space comes free by itself. Its answer has no header, as in etcd.
+func (s *maintenanceService) Defragment(context.Context, *pb.DefragmentRequest) (*pb.DefragmentResponse, error) {
+	return &pb.DefragmentResponse{}, nil
+}
+
+// Alarm lists no alarm, and disarms none, for none can be raised yet.
+func (s *maintenanceService) Alarm(ctx context.Context, r *pb.AlarmRequest) (*pb.AlarmResponse, error) {
+	if r.Action == pb.AlarmRequest_ACTIVATE {
+		return nil, status.Error(codes.Unimplemented, "alarms cannot be raised yet")
+	}
+	if err := s.confirm(ctx); err != nil {
+		return nil, err
+	}
+	return &pb.AlarmResponse{Header: s.header()}, nil
+}

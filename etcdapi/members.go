@@ -1,0 +1,195 @@
+package etcdapi
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
+	"synod.dev/synod"
+	"synod.dev/synod/paxos"
+)
+
+// saveEvery bounds how many slots the file may be behind, and so how many are applied again after a restart.
+const saveEvery = 1 << 14
+
+var errMembersFile = errors.New("the file of members is corrupt; remove it, and the log fills it again")
+
+// Members is a synod.StateMachine that knows under which name and at which URLs each member serves clients. The cluster's
+// configuration tells who the members are and where their peers reach them; name and client URLs are
+// the member's own affair, so each publishes them through the log once it has started, and until then they are empty, as in etcd.
+//
+// It is a machine of its own because names are no part of the keys: they must touch neither revisions nor hashes. Its
+// state is small, changes about once per start of a member, and is kept in one file, replaced as a whole.
+// Apply, Applied and Advance are the node's to call; List may be called from any goroutine.
+type Members struct {
+	path string
+	fail func(error)
+
+	applied, saved paxos.Slot
+
+	mu   sync.RWMutex
+	list []*pb.Member // sorted by their first peer URL; replaced, never changed
+}
+
+// OpenMembers reads the state in the file at path, if there is one, over the founders: those who are members, with
+// their IDs and peer URLs. fail is called, once, if the state cannot be saved; the node must not go on then.
+func OpenMembers(path string, founders []*pb.Member, fail func(error)) (*Members, error) {
+	m := &Members{path: path, fail: fail}
+	for _, f := range founders {
+		m.list = append(m.list, &pb.Member{ID: f.ID, PeerURLs: f.PeerURLs})
+	}
+	slices.SortFunc(m.list, func(a, b *pb.Member) int { return slices.Compare(a.PeerURLs, b.PeerURLs) })
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the file of members: %w", err)
+	}
+	if err := m.decode(b); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, nil
+}
+
+// EncodeMember returns the command by which a member publishes its Name and ClientURLs.
+func EncodeMember(m *pb.Member) ([]byte, error) {
+	return proto.Marshal(&pb.Member{ID: m.ID, Name: m.Name, ClientURLs: m.ClientURLs})
+}
+
+// Apply executes commands made by EncodeMember. The result of each is nil, or an error if it names no member; a command that
+// this version cannot read ends the node, because skipping it would part this replica from the others.
+func (m *Members) Apply(commands []synod.Command) []any {
+	results := make([]any, len(commands))
+	changed := false
+	for i, c := range commands {
+		published := &pb.Member{}
+		if err := proto.Unmarshal(c.Data, published); err != nil {
+			m.fail(fmt.Errorf("slot %d holds a command for the members that cannot be read; run a newer version: %w", c.Slot, err))
+			return results
+		}
+		if m.publish(published) {
+			changed = true
+		} else {
+			results[i] = fmt.Errorf("%x is no member", published.ID)
+		}
+		m.applied = c.Slot
+	}
+	if changed {
+		m.save()
+	}
+	return results
+}
+
+// publish takes on what a member says of itself, and reports whether it is a member.
+func (m *Members) publish(published *pb.Member) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := slices.IndexFunc(m.list, func(known *pb.Member) bool { return known.ID == published.ID })
+	if i < 0 {
+		return false
+	}
+	list := slices.Clone(m.list)
+	list[i] = &pb.Member{ID: list[i].ID, PeerURLs: list[i].PeerURLs, Name: published.Name, ClientURLs: published.ClientURLs}
+	m.list = list
+	return true
+}
+
+// Applied returns the last slot that the file covered when it was opened, or has been saved since.
+func (m *Members) Applied() paxos.Slot { return m.saved }
+
+// Advance notes that everything up to slot has been applied, and saves it now and then.
+func (m *Members) Advance(slot paxos.Slot) {
+	m.applied = max(m.applied, slot)
+	if m.applied >= m.saved+saveEvery {
+		m.save()
+	}
+}
+
+// List returns the members as etcd orders them, by peer URL. The caller must not change them.
+func (m *Members) List() []*pb.Member {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.list
+}
+
+func (m *Members) save() {
+	if err := replaceFile(m.path, m.encode()); err != nil {
+		m.fail(fmt.Errorf("cannot save the file of members: %w", err))
+		return
+	}
+	m.saved = m.applied
+}
+
+// The file: 4 bytes CRC-32C of the rest, 8 bytes slot, little endian both, then the members as an etcdserverpb.MemberListResponse.
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func (m *Members) encode() []byte {
+	b := binary.LittleEndian.AppendUint64(make([]byte, 4), uint64(m.applied))
+	b, err := proto.MarshalOptions{}.MarshalAppend(b, &pb.MemberListResponse{Members: m.list})
+	if err != nil { // a string that is not UTF-8, which no command can have brought in
+		panic(err)
+	}
+	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli))
+	return b
+}
+
+func (m *Members) decode(b []byte) error {
+	if len(b) < 12 || binary.LittleEndian.Uint32(b) != crc32.Checksum(b[4:], castagnoli) {
+		return errMembersFile
+	}
+	saved := &pb.MemberListResponse{}
+	if err := proto.Unmarshal(b[12:], saved); err != nil {
+		return errMembersFile
+	}
+	for _, member := range saved.Members {
+		m.publish(member)
+	}
+	m.saved = paxos.Slot(binary.LittleEndian.Uint64(b[4:]))
+	m.applied = m.saved
+	return nil
+}
+
+// replaceFile makes content the content of path, durably, or leaves it as it was.
+func replaceFile(path string, content []byte) (err error) {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, filepath.Base(path)+".new*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	_, err = bytes.NewReader(content).WriteTo(f)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,168 @@
+package etcdapi
+
+import (
+	"context"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// codeCount is one more than the highest gRPC status code.
+const codeCount = int(codes.Unauthenticated) + 1
+
+// method counts the calls of one gRPC method, under the names that dashboards for gRPC servers know.
+type method struct {
+	started, received, sent prometheus.Counter
+	handled                 [codeCount]prometheus.Counter
+}
+
+func (m *method) handle(err error) {
+	if code := status.Code(err); int(code) < codeCount {
+		m.handled[code].Inc()
+	}
+}
+
+type methodVecs struct{ started, handled, received, sent *prometheus.CounterVec }
+
+func newMethodVecs() *methodVecs {
+	labels := []string{"grpc_type", "grpc_service", "grpc_method"}
+	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	return &methodVecs{
+		started:  vec("grpc_server_started_total", "RPCs started.", labels...),
+		handled:  vec("grpc_server_handled_total", "RPCs completed, by code.", append(labels, "grpc_code")...),
+		received: vec("grpc_server_msg_received_total", "Messages received.", labels...),
+		sent:     vec("grpc_server_msg_sent_total", "Messages sent.", labels...),
+	}
+}
+
+// resolve makes the counters of every method of server, so that no request has to look a label up.
+func (m *metrics) resolve(server *grpc.Server) {
+	m.methods = map[string]*method{}
+	for service, info := range server.GetServiceInfo() {
+		for _, rpc := range info.Methods {
+			labels := []string{callType(rpc), service, rpc.Name}
+			counted := &method{
+				started:  m.grpc.started.WithLabelValues(labels...),
+				received: m.grpc.received.WithLabelValues(labels...),
+				sent:     m.grpc.sent.WithLabelValues(labels...),
+			}
+			for code := range counted.handled {
+				counted.handled[code] = m.grpc.handled.WithLabelValues(append(labels, codes.Code(code).String())...)
+			}
+			m.methods["/"+service+"/"+rpc.Name] = counted
+		}
+	}
+}
+
+func callType(rpc grpc.MethodInfo) string {
+	switch {
+	case rpc.IsClientStream && rpc.IsServerStream:
+		return "bidi_stream"
+	case rpc.IsClientStream:
+		return "client_stream"
+	case rpc.IsServerStream:
+		return "server_stream"
+	}
+	return "unary"
+}
+
+// unary stands before every unary method: it counts, and turns a request away that demands a leader when there is none.
+func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	m := s.metrics.methods[info.FullMethod]
+	m.started.Inc()
+	m.received.Inc()
+	resp, err := any(nil), s.requireLeader(ctx)
+	if err == nil {
+		resp, err = handler(ctx, req)
+	}
+	if err == nil {
+		m.sent.Inc()
+	}
+	s.finish(m, info.FullMethod, err)
+	return resp, err
+}
+
+// stream does for streams what unary does.
+func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	m := s.metrics.methods[info.FullMethod]
+	m.started.Inc()
+	err := s.requireLeader(stream.Context())
+	if err == nil {
+		err = handler(srv, &countedStream{stream, m})
+	}
+	s.finish(m, info.FullMethod, err)
+	return err
+}
+
+// finish counts the outcome, and logs what no client can have caused.
+func (s *Server) finish(m *method, name string, err error) {
+	m.handle(err)
+	switch status.Code(err) {
+	case codes.Unknown, codes.Internal, codes.DataLoss:
+		s.logger.Error("a request failed unexpectedly", "method", strings.TrimPrefix(name, "/"), "error", err)
+	}
+}
+
+// requireLeader refuses a request that says it wants a leader, as the Go client's WithRequireLeader does, while there is none.
+func (s *Server) requireLeader(ctx context.Context) error {
+	if s.observer.Leader() != 0 {
+		return nil
+	}
+	wants := metadata.ValueFromIncomingContext(ctx, rpctypes.MetadataRequireLeaderKey)
+	if len(wants) > 0 && wants[0] == rpctypes.MetadataHasLeader {
+		return rpctypes.ErrGRPCNoLeader
+	}
+	return nil
+}
+
+type countedStream struct {
+	grpc.ServerStream
+	method *method
+}
+
+func (s *countedStream) SendMsg(m any) error {
+	err := s.ServerStream.SendMsg(m)
+	if err == nil {
+		s.method.sent.Inc()
+	}
+	return err
+}
+
+func (s *countedStream) RecvMsg(m any) error {
+	err := s.ServerStream.RecvMsg(m)
+	if err == nil {
+		s.method.received.Inc()
+	}
+	return err
+}
+
+// countingCodec is gRPC's own protobuf codec, with the bytes counted.
+type countingCodec struct {
+	encoding.CodecV2
+	sent, received prometheus.Counter
+}
+
+func newCountingCodec(m *metrics) countingCodec {
+	return countingCodec{encoding.GetCodecV2(proto.Name), m.sent, m.received}
+}
+
+func (c countingCodec) Marshal(v any) (mem.BufferSlice, error) {
+	b, err := c.CodecV2.Marshal(v)
+	c.sent.Add(float64(b.Len()))
+	return b, err
+}
+
+func (c countingCodec) Unmarshal(b mem.BufferSlice, v any) error {
+	c.received.Add(float64(b.Len()))
+	return c.CodecV2.Unmarshal(b, v)
+}

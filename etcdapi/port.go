@@ -1,0 +1,225 @@
+package etcdapi
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	// decideTimeout bounds how long a new connection may take to show what it speaks, TLS handshake included.
+	decideTimeout = 10 * time.Second
+	// undecidedMax bounds the connections that have not shown it yet. Beyond it new ones wait in the kernel's queue.
+	undecidedMax = 4096
+	// acceptPauseMax bounds the pause after an accept that failed for want of file descriptors or memory.
+	acceptPauseMax = time.Second
+)
+
+// http2Preface is how every HTTP/2 connection without TLS begins (RFC 9113 §3.4). No HTTP/1 method is PRI.
+var http2Preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+
+// port shares sockets between a gRPC server and an HTTP/1 server. It decides once, when the connection begins, and
+// then steps aside: what follows costs gRPC one comparison a read without TLS, and nothing with it.
+//
+// Without TLS the HTTP/2 preface decides. With TLS the protocol that the handshake agreed on does: HTTP/1.1 is preferred
+// when the client offers both, because gRPC clients offer h2 alone, whereas browsers, curl and Prometheus, which offer both, want
+// the HTTP endpoints.
+type port struct {
+	grpc, http *queue
+	logger     *slog.Logger
+
+	ctx       context.Context // ends at close; with it every undecided connection
+	cancel    context.CancelFunc
+	undecided chan struct{} // a token for each undecided connection
+	deciding  sync.WaitGroup
+}
+
+func newPort(logger *slog.Logger) *port {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &port{
+		grpc: newQueue(), http: newQueue(), logger: logger,
+		ctx: ctx, cancel: cancel, undecided: make(chan struct{}, undecidedMax),
+	}
+}
+
+// serve accepts connections on l until l is closed, for which it returns nil, or fails.
+func (p *port) serve(l net.Listener, config *tls.Config) error {
+	if config != nil {
+		config = config.Clone()
+		config.NextProtos = []string{"http/1.1", "h2"}
+	}
+	var pause time.Duration
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			if pause, err = p.pauseAfter(err, pause); err != nil {
+				return err
+			}
+			continue
+		}
+		pause = 0
+		select {
+		case p.undecided <- struct{}{}:
+		case <-p.ctx.Done():
+			conn.Close()
+			return nil
+		}
+		p.deciding.Go(func() {
+			defer func() { <-p.undecided }()
+			p.decide(conn, config)
+		})
+	}
+}
+
+// pauseAfter waits out a failure to accept that will pass, longer each time, and returns any other.
+func (p *port) pauseAfter(err error, pause time.Duration) (time.Duration, error) {
+	// Temporary is deprecated for want of a definition; for accept it means: out of descriptors or memory, or aborted by the peer.
+	if passing, ok := err.(interface{ Temporary() bool }); !ok || !passing.Temporary() {
+		return 0, err
+	}
+	pause = min(max(2*pause, 5*time.Millisecond), acceptPauseMax)
+	p.logger.Warn("cannot accept a client connection; raise the limit of open files if this persists", "error", err, "pause", pause)
+	select {
+	case <-time.After(pause):
+	case <-p.ctx.Done():
+	}
+	return pause, nil
+}
+
+// decide finds out what conn speaks and hands it to the server for it, or closes it.
+func (p *port) decide(conn net.Conn, config *tls.Config) {
+	stop := context.AfterFunc(p.ctx, func() { conn.Close() })
+	decided, to, err := p.greet(conn, config)
+	if !stop() {
+		return // the port is closed, and the connection with it
+	}
+	if err != nil {
+		conn.Close()
+		if !errors.Is(err, io.EOF) { // a bare connect and close is how load balancers probe
+			p.logger.Warn("rejected a client connection", "remote", conn.RemoteAddr().String(), "error", err)
+		}
+		return
+	}
+	to.put(decided)
+}
+
+func (p *port) greet(conn net.Conn, config *tls.Config) (net.Conn, *queue, error) {
+	if err := conn.SetDeadline(time.Now().Add(decideTimeout)); err != nil {
+		return nil, nil, err
+	}
+	decided, to := conn, p.http
+	if config != nil {
+		secured := tls.Server(conn, config)
+		if err := secured.Handshake(); err != nil {
+			return nil, nil, err
+		}
+		decided = secured
+		if secured.ConnectionState().NegotiatedProtocol == "h2" {
+			to = p.grpc
+		}
+	} else {
+		begun, http2, err := peekPreface(conn)
+		if err != nil {
+			return nil, nil, err
+		}
+		decided = begun
+		if http2 {
+			to = p.grpc
+		}
+	}
+	return decided, to, conn.SetDeadline(time.Time{})
+}
+
+// close ends undecided connections and both queues; connections that were handed over are their servers' business.
+func (p *port) close() {
+	p.cancel()
+	p.grpc.Close()
+	p.http.Close()
+	p.deciding.Wait()
+}
+
+// peekPreface reads just enough of conn to tell whether it begins with the HTTP/2 preface, and returns a
+// connection that begins with what was read.
+func peekPreface(conn net.Conn) (net.Conn, bool, error) {
+	head := make([]byte, len(http2Preface))
+	for n := 0; ; {
+		read, err := conn.Read(head[n:])
+		n += read
+		switch {
+		case !bytes.HasPrefix(http2Preface, head[:n]):
+			return &begunConn{Conn: conn, head: head[:n]}, false, nil
+		case n == len(head):
+			return &begunConn{Conn: conn, head: head}, true, nil
+		case err != nil:
+			return nil, false, err
+		}
+	}
+}
+
+// begunConn is a connection whose first bytes have been read already.
+type begunConn struct {
+	net.Conn
+	head []byte // still to be read again
+}
+
+func (c *begunConn) Read(b []byte) (int, error) {
+	if c.head == nil {
+		return c.Conn.Read(b)
+	}
+	n := copy(b, c.head)
+	if c.head = c.head[n:]; len(c.head) == 0 {
+		c.head = nil
+	}
+	return n, nil
+}
+
+// queue is a net.Listener that is handed its connections.
+type queue struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newQueue() *queue {
+	return &queue{conns: make(chan net.Conn), done: make(chan struct{})}
+}
+
+// put hands conn over, or closes it if the queue is closed.
+func (q *queue) put(conn net.Conn) {
+	select {
+	case q.conns <- conn:
+	case <-q.done:
+		conn.Close()
+	}
+}
+
+func (q *queue) Accept() (net.Conn, error) {
+	select {
+	case conn := <-q.conns:
+		return conn, nil
+	case <-q.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (q *queue) Close() error {
+	q.once.Do(func() { close(q.done) })
+	return nil
+}
+
+// Addr names no address: the sockets behind a queue may be many.
+func (q *queue) Addr() net.Addr { return queueAddr{} }
+
+type queueAddr struct{}
+
+func (queueAddr) Network() string { return "client" }
+func (queueAddr) String() string  { return "client port" }

@@ -1,0 +1,232 @@
+package etcdapi
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+)
+
+// sharedPort serves gRPC health and one HTTP path on one socket, as a Server does, and returns its address.
+func sharedPort(t testing.TB, config *tls.Config) string {
+	t.Helper()
+	p := newPort(slog.New(slog.DiscardHandler))
+	g := grpc.NewServer(grpc.Creds(newHandshaken(1)))
+	healthpb.RegisterHealthServer(g, health.NewServer())
+	h := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) })}
+	l := listen(t)
+	go g.Serve(p.grpc)
+	go h.Serve(p.http)
+	served := make(chan error, 1)
+	go func() { served <- p.serve(l, config) }()
+	t.Cleanup(func() {
+		l.Close()
+		p.close()
+		g.Stop()
+		h.Close()
+		if err := <-served; err != nil {
+			t.Errorf("serving ended with %v", err)
+		}
+	})
+	return l.Addr().String()
+}
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func dial(t testing.TB, address string, creds credentials.TransportCredentials) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(creds))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func TestOnePortServesGRPCAndHTTP(t *testing.T) {
+	server, client := selfSigned(t)
+	for name, secured := range map[string]bool{"plain": false, "TLS": true} {
+		t.Run(name, func(t *testing.T) {
+			creds, url, config := insecure.NewCredentials(), "http://", (*tls.Config)(nil)
+			if secured {
+				creds, url, config = credentials.NewTLS(client), "https://", server
+			}
+			address := sharedPort(t, config)
+
+			resp, err := healthpb.NewHealthClient(dial(t, address, creds)).Check(t.Context(), &healthpb.HealthCheckRequest{})
+			if err != nil || resp.Status != healthpb.HealthCheckResponse_SERVING {
+				t.Errorf("gRPC answered %v, %v", resp, err)
+			}
+
+			// The client offers HTTP/2 beside HTTP/1.1, as curl and Prometheus do.
+			web := &http.Client{Transport: &http.Transport{TLSClientConfig: client, ForceAttemptHTTP2: true}}
+			defer web.CloseIdleConnections()
+			if proto := get(t, web, url+address+"/").body; proto != "HTTP/1.1" {
+				t.Errorf("HTTP was served as %q", proto)
+			}
+		})
+	}
+}
+
+func TestAConnectionThatTrickledInIsServedWhole(t *testing.T) {
+	address := sharedPort(t, nil)
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	// "P" alone could still become the preface; the request must survive being looked at in pieces.
+	for _, piece := range []string{"P", "OST / HT", "TP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"} {
+		if _, err := io.WriteString(conn, piece); err != nil {
+			t.Fatal(err)
+		}
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+}
+
+func TestThePrefaceIsToldFromEverythingElseAndNothingIsLost(t *testing.T) {
+	preface := string(http2Preface)
+	for _, c := range []struct {
+		sent  string
+		http2 bool
+	}{
+		{preface, true},
+		{preface + "frames", true},
+		{"GET / HTTP/1.1\r\n\r\n", false},
+		{"PUT / HTTP/1.1\r\n\r\n", false},
+		{"PRI * HTTP/2.0\r\n\r\nSX", false},
+		{"\x16\x03\x01", false}, // a TLS handshake where none is spoken
+	} {
+		for name, reader := range map[string]io.Reader{
+			"whole":         strings.NewReader(c.sent),
+			"byte by byte":  iotest.OneByteReader(strings.NewReader(c.sent)),
+			"with the end":  iotest.DataErrReader(strings.NewReader(c.sent)),
+			"half by half":  iotest.HalfReader(strings.NewReader(c.sent)),
+			"preface apart": io.MultiReader(strings.NewReader(c.sent[:1]), strings.NewReader(c.sent[1:])),
+		} {
+			conn, http2, err := peekPreface(&readConn{reader: reader})
+			if err != nil {
+				t.Errorf("%q %s: %v", c.sent, name, err)
+				continue
+			}
+			rest, err := io.ReadAll(conn)
+			if http2 != c.http2 || string(rest) != c.sent || err != nil {
+				t.Errorf("%q %s: HTTP/2 %v, then read %q, %v", c.sent, name, http2, rest, err)
+			}
+		}
+	}
+}
+
+func TestAConnectionThatEndsUndecidedIsAnError(t *testing.T) {
+	for _, sent := range []string{"", "P", string(http2Preface[:23])} {
+		if _, _, err := peekPreface(&readConn{reader: strings.NewReader(sent)}); !errors.Is(err, io.EOF) {
+			t.Errorf("%q: error %v", sent, err)
+		}
+	}
+}
+
+func TestClosingThePortEndsConnectionsThatSaidNothing(t *testing.T) {
+	p := newPort(slog.New(slog.DiscardHandler))
+	l := listen(t)
+	served := make(chan error, 1)
+	go func() { served <- p.serve(l, nil) }()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	l.Close()
+	p.close()
+	if err := <-served; err != nil {
+		t.Errorf("serving ended with %v", err)
+	}
+	conn.SetReadDeadline(time.Now().Add(decideTimeout / 2)) // well before the port would give up by itself
+	if n, err := io.Copy(io.Discard, conn); n != 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("read %d bytes, %v", n, err)
+	}
+}
+
+func TestAcceptFailuresThatPassArePassedOver(t *testing.T) {
+	l := &failingListener{Listener: listen(t), failures: []error{passing{}, passing{}, errors.New("the socket is gone")}}
+	defer l.Close()
+	var log bytes.Buffer
+	p := newPort(slog.New(slog.NewTextHandler(&log, nil)))
+	defer p.close()
+	if err := p.serve(l, nil); err == nil || err.Error() != "the socket is gone" {
+		t.Errorf("serving ended with %v", err)
+	}
+	if n := strings.Count(log.String(), "cannot accept"); n != 2 {
+		t.Errorf("%d warnings:\n%s", n, log.String())
+	}
+}
+
+// FuzzPeekPreface holds peekPreface to its promise for any bytes: what it read is read again, and HTTP/2 is what begins with the preface.
+func FuzzPeekPreface(f *testing.F) {
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
+	f.Add(http2Preface)
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		conn, http2, err := peekPreface(&readConn{reader: iotest.HalfReader(bytes.NewReader(sent))})
+		if undecided := len(sent) < len(http2Preface) && bytes.HasPrefix(http2Preface, sent); undecided != (err != nil) {
+			t.Fatalf("%q: error %v", sent, err)
+		}
+		if err != nil {
+			return
+		}
+		rest, err := io.ReadAll(conn)
+		if err != nil || !bytes.Equal(rest, sent) || http2 != bytes.HasPrefix(sent, http2Preface) {
+			t.Fatalf("%q: HTTP/2 %v, read %q, %v", sent, http2, rest, err)
+		}
+	})
+}
+
+type readConn struct {
+	net.Conn
+	reader io.Reader
+}
+
+func (c *readConn) Read(b []byte) (int, error) { return c.reader.Read(b) }
+
+type failingListener struct {
+	net.Listener
+	failures []error
+}
+
+func (l *failingListener) Accept() (net.Conn, error) {
+	err := l.failures[0]
+	l.failures = l.failures[1:]
+	return nil, err
+}
+
+type passing struct{}
+
+func (passing) Error() string   { return "too many open files" }
+func (passing) Temporary() bool { return true }

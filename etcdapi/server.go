@@ -1,0 +1,260 @@
+package etcdapi
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+
+	"synod.dev/synod"
+	"synod.dev/synod/kv"
+)
+
+// Defaults of Config, which are etcd's.
+const (
+	DefaultMaxRequestBytes = 1536 << 10
+	DefaultMaxTxnOps       = 128
+	DefaultRequestTimeout  = 7 * time.Second // 5 s and two election timeouts
+)
+
+const (
+	// wireOverhead is what a message may be larger than a request; beyond it gRPC refuses the message unread.
+	wireOverhead = 512 << 10
+	// pingMin is how often a client may ping a connection before it is told that it is too many.
+	pingMin = 5 * time.Second
+	// pingIdle and pingTimeout find connections whose client is gone.
+	pingIdle    = 2 * time.Hour
+	pingTimeout = 20 * time.Second
+	// readHeaderTimeout bounds how long an HTTP client may take over its request's header.
+	readHeaderTimeout = time.Minute
+)
+
+// A command in the log begins with the number of the machine that it is for. The numbers are part of the log's format.
+const (
+	MachineKV      byte = 1 // the kv.Store
+	MachineMembers byte = 2 // the Members
+)
+
+// Replicator is what a Server needs of the replicated log: a *synod.Node, or in tests something that keeps its contract.
+type Replicator interface {
+	// ProposeFrom replicates a command and returns what the state machine of this process made of it.
+	ProposeFrom(ctx context.Context, source uint64, data []byte) (any, error)
+	// Read returns once the state machine of this process reflects every write acknowledged before the call.
+	Read(ctx context.Context) error
+	Status() synod.Status
+}
+
+// Config says what a Server is to serve, and where. Node, Observer, Store, Members and Listeners are required.
+type Config struct {
+	Node     Replicator
+	Observer *Observer // with whose Events the node was opened
+	Store    *kv.Store // which the node applies to
+	Members  *Members  // likewise
+
+	// Name and ClientURLs are what this member publishes of itself.
+	Name       string
+	ClientURLs []string
+
+	Listeners []Listener
+	// Handlers are served on client listeners beside the server's own paths.
+	Handlers map[string]http.Handler
+
+	// MaxRequestBytes bounds a write as the log holds it. A message on the wire may be 512 KiB larger.
+	MaxRequestBytes int
+	// MaxTxnOps bounds the operations of a transaction.
+	MaxTxnOps int
+	// MaxConcurrentStreams bounds the requests that run at a time on one connection. 0 means no bound.
+	MaxConcurrentStreams uint32
+	// RequestTimeout bounds how long a request waits for the log; what a client allows may be less.
+	RequestTimeout time.Duration
+
+	// Logger receives what an operator should know. Default: slog.Default().
+	Logger *slog.Logger
+}
+
+// Listener is one socket to serve on. The server closes it.
+type Listener struct {
+	net.Listener
+	// TLS, if not nil, secures every connection. The server sets its NextProtos.
+	TLS *tls.Config
+	// MetricsOnly serves metrics and health, and no gRPC.
+	MetricsOnly bool
+}
+
+// Server serves etcd's API. Its methods may be called from any goroutine.
+type Server struct {
+	node     Replicator
+	observer *Observer
+	store    *kv.Store
+	members  *Members
+	logger   *slog.Logger
+	metrics  *metrics
+
+	cluster, member uint64
+	self            *pb.Member // as this member publishes itself
+	maxRequestBytes int
+	maxTxnOps       int
+	requestTimeout  time.Duration
+
+	listeners   []Listener
+	port        *port
+	grpc        *grpc.Server
+	health      *health.Server
+	http        *http.Server // behind the port
+	metricsHTTP *http.Server // on listeners of their own
+
+	stopped context.Context // once Shutdown has begun
+	stop    context.CancelFunc
+}
+
+// New returns a Server that does not serve yet.
+func New(config Config) (*Server, error) {
+	if config.Node == nil || config.Observer == nil || config.Store == nil || config.Members == nil || len(config.Listeners) == 0 {
+		return nil, errors.New("etcdapi: Config needs Node, Observer, Store, Members and at least one Listener")
+	}
+	status := config.Node.Status()
+	s := &Server{
+		node: config.Node, observer: config.Observer, store: config.Store, members: config.Members,
+		logger:          cmp.Or(config.Logger, slog.Default()),
+		cluster:         status.Cluster,
+		member:          uint64(status.ID),
+		self:            &pb.Member{ID: uint64(status.ID), Name: config.Name, ClientURLs: config.ClientURLs},
+		maxRequestBytes: cmp.Or(config.MaxRequestBytes, DefaultMaxRequestBytes),
+		maxTxnOps:       cmp.Or(config.MaxTxnOps, DefaultMaxTxnOps),
+		requestTimeout:  cmp.Or(config.RequestTimeout, DefaultRequestTimeout),
+		listeners:       config.Listeners,
+	}
+	s.stopped, s.stop = context.WithCancel(context.Background())
+	s.metrics = newMetrics(s.node, s.store, s.observer)
+	s.port = newPort(s.logger)
+	s.serveGRPC(config.MaxConcurrentStreams)
+	s.http = s.newHTTP(s.clientHandler(config.Handlers))
+	s.metricsHTTP = s.newHTTP(s.metricsMux())
+	return s, nil
+}
+
+// serveGRPC makes the gRPC server and registers every service of etcd's on it; what does not exist yet answers Unimplemented.
+func (s *Server) serveGRPC(maxConcurrentStreams uint32) {
+	s.grpc = grpc.NewServer(
+		grpc.Creds(newHandshaken(s.member)),
+		grpc.ForceServerCodecV2(newCountingCodec(s.metrics)),
+		grpc.UnaryInterceptor(s.unary),
+		grpc.StreamInterceptor(s.stream),
+		grpc.MaxRecvMsgSize(s.maxRequestBytes+wireOverhead),
+		grpc.MaxSendMsgSize(math.MaxInt32),
+		grpc.MaxConcurrentStreams(cmp.Or(maxConcurrentStreams, math.MaxUint32)),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingMin}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingIdle, Timeout: pingTimeout}),
+	)
+	pb.RegisterKVServer(s.grpc, &kvService{Server: s})
+	pb.RegisterClusterServer(s.grpc, &clusterService{Server: s})
+	pb.RegisterMaintenanceServer(s.grpc, &maintenanceService{Server: s})
+	pb.RegisterWatchServer(s.grpc, pb.UnimplementedWatchServer{})
+	pb.RegisterLeaseServer(s.grpc, pb.UnimplementedLeaseServer{})
+	pb.RegisterAuthServer(s.grpc, pb.UnimplementedAuthServer{})
+	s.health = health.NewServer()
+	healthpb.RegisterHealthServer(s.grpc, s.health)
+	s.metrics.resolve(s.grpc)
+}
+
+func (s *Server) newHTTP(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ErrorLog:          log.New(discard{}, "", 0), // what a client does wrong is the client's to see
+	}
+}
+
+type discard struct{}
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+
+// Serve serves on every listener and publishes this member until Shutdown, after which it returns nil, or
+// until a listener fails, after which it shuts everything down at once and returns why.
+func (s *Server) Serve() error {
+	failed := make(chan error, len(s.listeners)+2)
+	var serving sync.WaitGroup
+	serve := func(name string, run func() error) {
+		serving.Go(func() {
+			if err := run(); err != nil && !errors.Is(err, http.ErrServerClosed) && s.stopped.Err() == nil {
+				failed <- fmt.Errorf("cannot go on serving clients on %s: %w", name, err)
+			}
+		})
+	}
+	serve("gRPC", func() error { return s.grpc.Serve(s.port.grpc) })
+	serve("HTTP", func() error { return s.http.Serve(s.port.http) })
+	for _, l := range s.listeners {
+		serve(l.Addr().String(), func() error { return s.listen(l) })
+	}
+	serving.Go(s.publish)
+
+	var err error
+	select {
+	case err = <-failed:
+		now, cancel := context.WithCancel(context.Background())
+		cancel()
+		err = errors.Join(err, s.Shutdown(now))
+	case <-s.stopped.Done():
+	}
+	serving.Wait()
+	return err
+}
+
+func (s *Server) listen(l Listener) error {
+	if !l.MetricsOnly {
+		return s.port.serve(l.Listener, l.TLS)
+	}
+	socket := l.Listener
+	if l.TLS != nil {
+		config := l.TLS.Clone()
+		config.NextProtos = []string{"http/1.1"}
+		socket = tls.NewListener(socket, config)
+	}
+	return s.metricsHTTP.Serve(socket)
+}
+
+// Shutdown stops accepting, lets the requests that run come to their end, and returns nil once they have. When ctx ends first it
+// cuts them off and returns an error that says so. It closes the listeners, and neither node nor store.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stop()
+	s.health.Shutdown()
+	for _, l := range s.listeners {
+		l.Close() // closing a socket that accepts reports nothing of use
+	}
+	s.port.close()
+
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		s.grpc.GracefulStop()
+	}()
+	err := errors.Join(s.http.Shutdown(ctx), s.metricsHTTP.Shutdown(ctx))
+	if err != nil {
+		err = errors.Join(s.http.Close(), s.metricsHTTP.Close(), err)
+	}
+	select {
+	case <-drained:
+	case <-ctx.Done():
+		s.grpc.Stop()
+		<-drained
+		err = ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("clients' requests were cut off: %w", err)
+	}
+	return nil
+}
