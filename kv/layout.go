@@ -50,6 +50,7 @@ var comparer = func() *pebble.Comparer {
 	c.Name = "synod.kv.1"
 	c.Split = split
 	c.Separator = separator
+	c.ImmediateSuccessor = immediateSuccessor
 	c.Successor = func(dst, a []byte) []byte { return append(dst, a...) }
 	return &c
 }()
@@ -76,6 +77,17 @@ func separator(dst, a, b []byte) []byte {
 		return append(dst[:n], a...)
 	}
 	return dst
+}
+
+// immediateSuccessor returns the least prefix above another: past all that begins with a key's, since nothing else does.
+func immediateSuccessor(dst, prefix []byte) []byte {
+	dst = append(dst, prefix...)
+	n := len(dst)
+	if len(prefix) > 2 && prefix[0] == spaceVersions && dst[n-2] == 0 && dst[n-1] == terminator {
+		dst[n-1]++
+		return dst
+	}
+	return append(dst, 0)
 }
 
 // appendPrefix appends what all versions of key begin with. It is also the bound of a range that begins or ends at key.

@@ -181,21 +181,15 @@ func (w *writes) addNested(r *pb.TxnRequest) error {
 	return nil
 }
 
-// interval is a stretch of keys, without end if it is open.
-type interval struct {
-	key, end string
-	open     bool
-}
+// interval is the keys from key up to but not including end. As in etcd a delete without end ("\x00") makes an empty one: such a delete
+// may stand beside any put, and the two happen in their order.
+type interval struct{ key, end string }
 
 func intervalOf(r *pb.DeleteRangeRequest) interval {
-	key, end := string(r.Key), string(r.RangeEnd)
-	switch end {
-	case "":
-		return interval{key: key, end: key + "\x00"}
-	case "\x00":
-		return interval{key: key, open: true}
+	if len(r.RangeEnd) == 0 {
+		return interval{key: string(r.Key), end: string(r.Key) + "\x00"}
 	}
-	return interval{key: key, end: end}
+	return interval{key: string(r.Key), end: string(r.RangeEnd)}
 }
 
 // intervals are in order and apart from one another once they have been merged.
@@ -205,21 +199,18 @@ func (is *intervals) merge() {
 	slices.SortFunc(*is, func(a, b interval) int { return strings.Compare(a.key, b.key) })
 	merged := (*is)[:0]
 	for _, i := range *is {
-		if !i.open && i.end <= i.key {
-			continue
+		switch n := len(merged); {
+		case i.end <= i.key:
+		case n > 0 && i.key <= merged[n-1].end:
+			merged[n-1].end = max(merged[n-1].end, i.end)
+		default:
+			merged = append(merged, i)
 		}
-		if n := len(merged); n > 0 && (merged[n-1].open || i.key <= merged[n-1].end) {
-			last := &merged[n-1]
-			last.open = last.open || i.open
-			last.end = max(last.end, i.end)
-			continue
-		}
-		merged = append(merged, i)
 	}
 	*is = merged
 }
 
 func (is intervals) contain(key string) bool {
 	n, exact := slices.BinarySearchFunc(is, key, func(i interval, key string) int { return strings.Compare(i.key, key) })
-	return exact || n > 0 && (is[n-1].open || key < is[n-1].end)
+	return exact || n > 0 && key < is[n-1].end
 }
