@@ -139,13 +139,22 @@ func (a *acceptor) restore(lsn LSN, rec *Record) {
 	if a.promised.Less(rec.Ballot) {
 		a.promised, a.promisedAt = rec.Ballot, lsn
 	}
-	if rec.Kind == RecordAccept && rec.Slot >= a.votes.base {
-		*a.votes.at(rec.Slot) = vote{record: rec, lsn: lsn}
+	if rec.Kind != RecordAccept || rec.Slot < a.votes.base {
+		return
+	}
+	if v := a.votes.at(rec.Slot); !v.unknown || !rec.Ballot.Less(v.limit) {
+		*v = vote{record: rec, lsn: lsn}
 	}
 }
 
+// restoreUnknown keeps the higher of two votes, the lost one and one that is not, in whichever order they come.
 func (a *acceptor) restoreUnknown(slot Slot, limit Ballot) {
-	if slot >= a.votes.base {
-		*a.votes.at(slot) = vote{unknown: true, limit: limit}
+	if slot < a.votes.base {
+		return
 	}
+	v := a.votes.at(slot)
+	if v.record != nil && !v.record.Ballot.Less(limit) || v.unknown && !v.limit.Less(limit) {
+		return
+	}
+	*v = vote{unknown: true, limit: limit}
 }

@@ -73,7 +73,7 @@ func (e *election) judge() {
 	}
 	fit := e.fit()
 	if e.leads() {
-		e.happy = fit && e.r.config().IsPhase2Quorum(following)
+		e.happy = fit && e.followed(following)
 	} else {
 		e.happy = leaderHappy && !e.seen.IsZero()
 	}
@@ -89,6 +89,14 @@ func (e *election) judge() {
 	if e.unhappy > e.rank()+e.wait {
 		e.takeOver()
 	}
+}
+
+// followed reports whether these members are enough for the phase that this node's proposer is in.
+func (e *election) followed(members Set) bool {
+	if e.r.proposer.phase == preparing {
+		return e.r.config().IsPhase1Quorum(members)
+	}
+	return e.r.config().IsPhase2Quorum(members)
 }
 
 // leads reports whether the highest ballot known is this node's own and it has not resigned.
@@ -164,8 +172,7 @@ func (e *election) onHeartbeat(from NodeID, m *Message) {
 	if !m.Ballot.IsZero() {
 		e.r.learner.onAnnounced(m.Ballot, m.Chosen)
 	}
-	own := e.own
-	e.r.send(from, &Message{Kind: HeartbeatReply, Number: m.Number, Ballot: own, Seen: e.seen, Flag: e.happy, Chosen: e.r.learner.prefix})
+	e.r.send(from, &Message{Kind: HeartbeatReply, Number: m.Number, Ballot: e.own, Seen: e.seen, Flag: e.happy, Chosen: e.r.learner.prefix})
 }
 
 // onReply takes an answer to one of the rounds that still count; an older one proves nothing about now.
@@ -176,7 +183,7 @@ func (e *election) onReply(i int, m *Message) {
 	}
 	e.peers[i] = peer{heardAt: e.r.now, heard: true, own: m.Ballot, seen: m.Seen, happy: m.Flag}
 	e.r.learner.onPeerPrefix(i, m.Chosen)
-	e.observe(m.Ballot)
+	e.observe(maxBallot(m.Ballot, m.Seen))
 }
 
 // onDisconnected shortens the time in which a peer must be heard again: a process that died has broken its connections.

@@ -65,12 +65,12 @@ const (
 	Background                // catching up
 )
 
-// Stream returns the stream for messages of this kind.
-func (k MessageKind) Stream() Stream {
-	switch k {
-	case Accept, Promise, Forward:
+// Stream returns the stream for a message.
+func (m *Message) Stream() Stream {
+	switch {
+	case m.Kind == Accept || m.Kind == Forward:
 		return Replication
-	case Learned:
+	case len(m.Records)+len(m.Reports) > 0:
 		return Background
 	}
 	return Control
@@ -96,7 +96,7 @@ const (
 // Proposal is a command on its way into the log.
 type Proposal struct {
 	Source uint64 // whom it is charged to, for fairness
-	ID     uint64 // unique for its origin's boot
+	ID     uint64 // of this attempt: unique for its origin over all boots, new for each attempt at the same command
 	Data   []byte
 }
 

@@ -18,7 +18,7 @@ type proposer struct {
 	inflight  window[proposal] // above the chosen prefix
 	bytes     int              // of the values in flight
 	announced Slot             // the chosen prefix as last announced
-	movedAt   int64            // tick at which something was last chosen, or work began
+	movedAt   int64            // tick at which the chosen prefix or phase 1 last moved, or work began
 }
 
 type phase uint8
@@ -39,7 +39,7 @@ type proposal struct {
 // prepare begins phase 1 of a new ballot for every slot above the chosen prefix.
 func (p *proposer) prepare(ballot Ballot) {
 	p.rest()
-	p.phase, p.ballot = preparing, ballot
+	p.phase, p.ballot, p.movedAt = preparing, ballot, p.r.now
 	p.recovery = newRecovery(p.r.config(), p.r.learner.prefix)
 	p.sendPrepare()
 }
@@ -68,8 +68,11 @@ func (p *proposer) rest() {
 
 // onPromise counts a report of this very ballot (P2c). Reports that come after the quorum can still settle slots whose votes others have lost.
 func (p *proposer) onPromise(i int, m *Message) {
-	if p.phase == resting || m.Ballot != p.ballot || !p.recovery.add(i, m) {
+	if p.phase == resting || m.Ballot != p.ballot || !p.recovery.add(i, m, Slot(p.r.cfg.Limits.ReorderingSlots)) {
 		return
+	}
+	if p.phase == preparing {
+		p.movedAt = p.r.now
 	}
 	p.r.learner.onPeerPrefix(i, m.Chosen)
 	for _, rep := range m.Reports {
@@ -115,8 +118,8 @@ func (p *proposer) fill() {
 	}
 	rest := p.recovery.open[:0]
 	for _, slot := range p.recovery.open {
-		if slot <= p.r.learner.prefix || p.r.learner.at(slot) != nil {
-			continue
+		if slot <= p.recovery.chosen || slot <= p.r.learner.prefix || p.r.learner.at(slot) != nil {
+			continue // chosen: the learner sees to it
 		}
 		value, definite := p.recovery.resolve(slot)
 		if !definite || !p.inWindow(slot) {
@@ -228,9 +231,11 @@ func (p *proposer) announce() {
 	}
 }
 
-// stuck reports whether work has been in flight for the suspicion time with nothing chosen.
+// stuck reports whether this proposer has got nowhere for the suspicion time: no phase-1 quorum answers, or nothing is chosen of what is in flight, or what its predecessors
+// chose cannot be learned. Another ballot, of whoever can, may find an end to it.
 func (p *proposer) stuck() bool {
-	return p.phase == leading && p.bytes > 0 && p.r.now-p.movedAt > int64(p.r.cfg.SuspectTicks)
+	owing := p.phase == preparing || p.phase == leading && (p.bytes > 0 || !p.mayServeReads())
+	return owing && p.r.now-p.movedAt > int64(p.r.cfg.SuspectTicks)
 }
 
 // tick sends again what has not been answered.

@@ -34,9 +34,15 @@ func newRecovery(config *Configuration, prefix Slot) recovery {
 }
 
 // add takes one chunk. It reports whether the chunk was the next one of that member: chunks are counted in order and without gaps, or not at all.
-func (rc *recovery) add(member int, m *Message) bool {
+// A slot further above the reporter's chosen prefix than reach is more than it can have voted in.
+func (rc *recovery) add(member int, m *Message, reach Slot) bool {
 	if rc.done.has(member) || m.Slot != rc.cursor[member] {
 		return false
+	}
+	for _, rep := range m.Reports {
+		if rep.Slot > m.Chosen+reach {
+			return false
+		}
 	}
 	rc.chosen = max(rc.chosen, m.Chosen)
 	rc.high = max(rc.high, m.Chosen)
@@ -68,11 +74,15 @@ func (rc *recovery) add(member int, m *Message) bool {
 // complete reports whether a phase-1 quorum has reported on everything.
 func (rc *recovery) complete() bool { return rc.config.IsPhase1Quorum(rc.done) }
 
-// resolve says what may be proposed in a slot above rc.chosen. The answer is not definite while too many of those who have reported have lost their vote.
+// resolve says what may be proposed in a slot. The answer is not definite while too many of those who have reported have lost their vote; and it never will be for a slot that anybody's chosen prefix
+// covers, however late we hear of it: that slot is chosen, reports on it are not kept, and its value has to be learned.
 //
 // P2c: a phase-1 quorum has promised to vote no more below our ballot. If none of it has voted, nothing below is or ever will be chosen, and any value will do: the no-op. Else only
 // the value of the highest ballot can have been chosen. Who has lost a vote counts only if that vote cannot have been of a higher ballot than one that is reported.
 func (rc *recovery) resolve(slot Slot) (value Value, definite bool) {
+	if slot <= rc.chosen {
+		return nil, false
+	}
 	s := rc.slots.get(slot)
 	if s == nil {
 		return nil, true

@@ -206,7 +206,7 @@ func (r *Replica) Restore(lsn LSN, rec *Record) {
 	r.learner.restore(lsn, rec)
 }
 
-// RestoreUnknown says that the vote that was cast in slot is lost, and that its ballot was at most ballot.
+// RestoreUnknown says that a vote that was cast in slot is lost, and that its ballot was at most ballot. It is not for a lost record of kind chosen, which was no vote.
 func (r *Replica) RestoreUnknown(slot Slot, ballot Ballot) { r.acceptor.restoreUnknown(slot, ballot) }
 
 // Step takes one event and adds what is to be done to fx.
