@@ -145,4 +145,3 @@ func TestRecordsComeBackAsTheyWereAppended(t *testing.T) {
 		t.Errorf("from slot 2 on the log holds %q, want %q", got, want[:3])
 	}
 }
-

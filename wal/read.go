@@ -87,20 +87,35 @@ func (l *Log) Replay(from paxos.Slot, fn func(paxos.LSN, *paxos.Record) error) e
 		return err
 	}
 	from = max(from, l.state.Trimmed+1)
-	for _, s := range l.segments {
-		content, err := readSegment(l.fs, join(l.dir, s.id.fileName()))
-		if err != nil {
+	for i, s := range l.segments {
+		end := l.durable + 1 // the LSN after the segment's last
+		if i+1 < len(l.segments) {
+			end = l.segments[i+1].first
+		}
+		if err := l.replaySegment(s, end, from, fn); err != nil {
 			return err
 		}
-		c := readChain(content[:min(s.end, int64(len(content)))], 0, l.state.Incarnation, s.id)
-		if int64(c.end) != s.end {
-			return fmt.Errorf("wal: %s has changed at %d since it was opened: start again to have it judged", s.id.fileName(), c.end)
+	}
+	return nil
+}
+
+func (l *Log) replaySegment(s *segment, end paxos.LSN, from paxos.Slot, fn func(paxos.LSN, *paxos.Record) error) error {
+	content, err := readSegment(l.fs, join(l.dir, s.id.fileName()))
+	if err != nil {
+		return err
+	}
+	next := s.first
+	for _, b := range readChain(content, 0, l.state.Incarnation, s.id).batches {
+		if b.first >= end {
+			break // torn, and still there until the next batch is written over it
 		}
-		for i := range c.batches {
-			if err := l.replayBatch(&c.batches[i], from, fn); err != nil {
-				return err
-			}
+		next = b.next()
+		if err := l.replayBatch(&b, from, fn); err != nil {
+			return err
 		}
+	}
+	if next != end {
+		return fmt.Errorf("wal: %s has changed at LSN %d since it was opened: start again to have it judged", s.id.fileName(), next)
 	}
 	return nil
 }
