@@ -1,8 +1,14 @@
 package synod
 
 import (
+	"cmp"
 	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
 	"log/slog"
+	"slices"
 	"time"
 
 	"synod.dev/synod/paxos"
@@ -54,6 +60,68 @@ type Config struct {
 	Logger *slog.Logger
 	// Events, if not nil, receives typed events. Its methods are called from the node's own goroutines and must return at once.
 	Events *EventListener
+}
+
+func (c Config) withDefaults() (Config, error) {
+	c.Members = slices.Clone(c.Members)
+	slices.SortFunc(c.Members, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
+	self := slices.IndexFunc(c.Members, func(m Member) bool { return m.ID == c.ID })
+	for i, m := range c.Members {
+		if m.ID == 0 {
+			return c, errors.New("synod: a member needs an ID other than 0")
+		}
+		if i > 0 && c.Members[i-1].ID == m.ID {
+			return c, fmt.Errorf("synod: two members have the ID %x", uint64(m.ID))
+		}
+		if m.Address == "" && len(c.Members) > 1 {
+			return c, fmt.Errorf("synod: member %x has no address", uint64(m.ID))
+		}
+	}
+	switch {
+	case self < 0:
+		return c, fmt.Errorf("synod: this node's ID, %x, is not among the members", uint64(c.ID))
+	case c.Dir == "":
+		return c, errors.New("synod: Config.Dir is empty: name a directory on a real disk")
+	case c.Machine == nil:
+		return c, errors.New("synod: Config.Machine is nil: there is nothing to replicate")
+	}
+	setDefault(&c.Heartbeat, 100*time.Millisecond)
+	setDefault(&c.ElectionTimeout, max(time.Second, 10*c.Heartbeat))
+	setDefault(&c.MaxCommandBytes, 2<<20)
+	setDefault(&c.MaxPendingBytes, 64<<20)
+	setDefault(&c.MaxPending, 65536)
+	setDefault(&c.SegmentBytes, 64<<20)
+	setDefault(&c.Listen, c.Members[self].Address)
+	setDefault(&c.Cluster, clusterOf(c.Members))
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Heartbeat < 5*time.Millisecond {
+		return c, fmt.Errorf("synod: a heartbeat of %v is too short: at least 5ms", c.Heartbeat)
+	}
+	if c.ElectionTimeout < 5*c.Heartbeat {
+		return c, fmt.Errorf("synod: an election timeout of %v is too short for a heartbeat of %v: at least 5 times that", c.ElectionTimeout, c.Heartbeat)
+	}
+	if c.MaxCommandBytes > paxos.MaxValueBytes/2 {
+		return c, fmt.Errorf("synod: commands of %d bytes do not fit: at most %d", c.MaxCommandBytes, paxos.MaxValueBytes/2)
+	}
+	return c, nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// clusterOf derives a cluster's identity from its founders' IDs.
+func clusterOf(members []Member) uint64 {
+	h := fnv.New64a()
+	for _, m := range members {
+		h.Write(binary.LittleEndian.AppendUint64(nil, uint64(m.ID)))
+	}
+	return h.Sum64()
 }
 
 // EventListener is a set of functions that a node calls when something happens. Nil functions are not called.

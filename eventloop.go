@@ -1,0 +1,348 @@
+package synod
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"synod.dev/synod/paxos"
+	"synod.dev/synod/transport"
+	"synod.dev/synod/wal"
+)
+
+// eventLoop drives the core: it takes what the inbox has, steps, and hands the effects to those who carry them out. It is the only goroutine that touches the core.
+type eventLoop struct {
+	n       *Node
+	applied paxos.Slot // of the machine, when the node was opened
+	tick    time.Duration
+
+	foundMu  sync.Mutex // founding is asked by the transport, too
+	founding *founding
+
+	replica *paxos.Replica // nil until the node is active
+	fx      paxos.Effects
+	held    []*readWaiter            // reads that came before that
+	reads   map[uint64][]*readWaiter // by the name the core knows them under
+	read    uint64                   // the last such name
+	waiting []uint64                 // numbers of commands that did not happen for want of a leader, and are to be tried again
+	seen    LeaderChange             // as last told
+}
+
+const ticksPerHeartbeat = 10
+
+func newEventLoop(n *Node, applied paxos.Slot) (*eventLoop, error) {
+	l := &eventLoop{n: n, applied: applied, tick: n.cfg.Heartbeat / ticksPerHeartbeat, reads: make(map[uint64][]*readWaiter)}
+	var list []paxos.Incarnation
+	if n.vital.Founders != nil {
+		var err error
+		if list, err = decodeFounders(n.cfg.Members, n.vital.Founders); err != nil {
+			return nil, fmt.Errorf("synod: %s does not fit the configuration: %w", n.cfg.Dir, err)
+		}
+	}
+	l.founding = newFounding(n.cfg.ID, n.vital.Incarnation, n.cfg.Members, list, n.log.Durable() > 0)
+	if len(n.cfg.Members) == 1 && list == nil {
+		if err := l.agree([]paxos.Incarnation{n.vital.Incarnation}); err != nil {
+			return nil, err
+		}
+	}
+	if l.founding.ready() {
+		return l, l.activate()
+	}
+	return l, nil
+}
+
+// run is the loop.
+func (l *eventLoop) run() {
+	defer func() {
+		if r := recover(); r != nil {
+			violation, ok := r.(paxos.ViolationError)
+			if !ok {
+				panic(r)
+			}
+			l.n.Fail(violation)
+		}
+	}()
+	ticker := time.NewTicker(l.tick)
+	defer ticker.Stop()
+	var events []paxos.Event
+	var reads []*readWaiter
+	var calls []func()
+	for {
+		ticked := false
+		select {
+		case <-l.n.inbox.wake:
+		case <-ticker.C:
+			ticked = true
+		case <-l.n.closing:
+			return
+		case <-l.n.done:
+			return
+		}
+		events, reads, calls = l.n.inbox.take(events, reads)
+		for _, fn := range calls {
+			fn()
+		}
+		if ticked {
+			l.onTick()
+		}
+		l.step(events, reads, ticked)
+	}
+}
+
+// step gives the core everything at hand and carries out what comes of it.
+func (l *eventLoop) step(events []paxos.Event, reads []*readWaiter, ticked bool) {
+	if l.replica == nil {
+		l.hold(events, reads)
+		return
+	}
+	l.fx.Reset()
+	if ticked {
+		l.replica.Step(paxos.Event{Kind: paxos.Tick}, &l.fx)
+	}
+	for i := range events {
+		l.replica.Step(events[i], &l.fx)
+	}
+	if len(reads)+len(l.held) > 0 {
+		l.read++
+		l.reads[l.read] = slices.Concat(l.held, reads)
+		l.held = nil
+		l.replica.Step(paxos.Event{Kind: paxos.Read, Read: l.read}, &l.fx)
+	}
+	l.replica.Step(paxos.Event{Kind: paxos.Idle}, &l.fx)
+	l.perform()
+	if ticked {
+		l.publish()
+	}
+}
+
+// perform carries out the effects. Nothing here has to wait for anything else: what must wait for the disk is still inside the core.
+func (l *eventLoop) perform() {
+	if len(l.fx.Records) > 0 {
+		for _, rec := range l.fx.Records {
+			rec.Seal()
+		}
+		l.n.disk.append(l.fx.Records)
+	}
+	if len(l.fx.Messages) > 0 {
+		l.n.send(l.fx.Messages)
+	}
+	if len(l.fx.Chosen) > 0 {
+		l.n.apply.deliver(l.fx.Chosen)
+	}
+	for _, ready := range l.fx.Reads {
+		l.n.apply.when(ready.Slot, l.reads[ready.Read])
+		delete(l.reads, ready.Read)
+	}
+	if len(l.fx.Rejected) > 0 {
+		l.onRejected(l.fx.Rejected)
+	}
+	for _, f := range l.fx.Fetches {
+		l.fetch(f)
+	}
+	if leader, ballot := l.replica.Leader(); leader != l.seen.Leader || ballot != l.seen.Ballot {
+		l.onLeader(LeaderChange{Leader: leader, Ballot: ballot})
+	}
+}
+
+// onRejected tells callers what did not happen; for want of a leader it will be tried again.
+func (l *eventLoop) onRejected(rejected []paxos.Rejection) {
+	var numbers []uint64
+	var outcomes []outcome
+	for _, rj := range rejected {
+		if rj.Reason == paxos.NoLeader {
+			l.n.pending.setHanded(rj.ID, false)
+			l.waiting = append(l.waiting, rj.ID)
+			continue
+		}
+		numbers = append(numbers, rj.ID)
+		outcomes = append(outcomes, outcome{err: ErrOverloaded})
+	}
+	l.n.pending.resolve(numbers, outcomes)
+}
+
+// retry proposes again what did not happen.
+func (l *eventLoop) retry() {
+	waiting := l.waiting
+	l.waiting = nil
+	for _, number := range waiting {
+		if w := l.n.pending.renumber(number); w != nil {
+			l.n.inbox.put(paxos.Event{Kind: paxos.Propose, Proposal: l.n.proposal(w)})
+		}
+	}
+}
+
+func (l *eventLoop) onLeader(change LeaderChange) {
+	l.seen = change
+	l.publish()
+	switch {
+	case change.Leader == 0:
+		l.n.logger.Warn("no leader", "ballot", change.Ballot.String())
+	case change.Leader == l.n.cfg.ID:
+		l.n.logger.Info("this member leads", "ballot", change.Ballot.String())
+	default:
+		l.n.logger.Info("following a leader", "leader", fmt.Sprintf("%x", uint64(change.Leader)), "ballot", change.Ballot.String())
+	}
+	if e := l.n.cfg.Events; e != nil && e.LeaderChanged != nil {
+		e.LeaderChanged(change)
+	}
+}
+
+func (l *eventLoop) publish() {
+	if l.replica == nil {
+		return
+	}
+	s := l.replica.Status()
+	l.n.view.Store(&s)
+}
+
+// fetch reads chosen records from the log for a lagging peer, beside the loop.
+func (l *eventLoop) fetch(f paxos.Fetch) {
+	l.n.run(func() {
+		var records []*paxos.Record
+		for slot, size := f.Slot, 0; slot <= f.Upto; slot++ {
+			rec, err := l.n.log.Read(slot)
+			if err != nil {
+				if !errors.Is(err, wal.ErrClosed) {
+					l.n.logger.Warn("cannot serve a lagging peer from the log", "slot", slot, "peer", fmt.Sprintf("%x", uint64(f.Peer)), "reason", err.Error())
+				}
+				break
+			}
+			if size += rec.Size(); size > f.Bytes && len(records) > 0 {
+				break
+			}
+			records = append(records, rec)
+		}
+		l.n.inbox.put(paxos.Event{Kind: paxos.Fetched, Peer: f.Peer, Records: records})
+	})
+}
+
+func (l *eventLoop) onTick() {
+	if l.replica == nil {
+		l.announceFounding()
+		return
+	}
+	if l.seen.Leader != 0 && len(l.waiting) > 0 {
+		l.retry()
+	}
+}
+
+// hold keeps what callers want until the node is active. Messages of others are dropped: nothing has been promised yet.
+func (l *eventLoop) hold(events []paxos.Event, reads []*readWaiter) {
+	for _, ev := range events {
+		if ev.Kind == paxos.Propose {
+			l.n.pending.setHanded(ev.Proposal.ID, false)
+			l.waiting = append(l.waiting, ev.Proposal.ID)
+		}
+	}
+	l.held = append(l.held, reads...)
+}
+
+// admit is asked by the transport, on its own goroutines.
+func (l *eventLoop) admit(id paxos.NodeID, incarnation paxos.Incarnation) error {
+	l.foundMu.Lock()
+	defer l.foundMu.Unlock()
+	return l.founding.admit(id, incarnation)
+}
+
+func (l *eventLoop) onConnected(id paxos.NodeID, incarnation paxos.Incarnation) {
+	l.foundMu.Lock()
+	list := l.founding.meet(id, incarnation)
+	l.foundMu.Unlock()
+	l.found(list)
+	l.announceFounding()
+}
+
+func (l *eventLoop) onNotice(from paxos.NodeID, b []byte) {
+	l.foundMu.Lock()
+	n, err := l.founding.decodeNotice(b)
+	var adopt []paxos.Incarnation
+	if err == nil {
+		adopt, err = l.founding.hear(from, n)
+	}
+	l.foundMu.Unlock()
+	if err != nil {
+		l.n.Fail(err)
+		return
+	}
+	l.found(adopt)
+}
+
+// found makes a list of founders durable, if there is one to be, and activates the node once everybody has the same.
+func (l *eventLoop) found(list []paxos.Incarnation) {
+	if list != nil {
+		if err := l.agree(list); err != nil {
+			l.n.Fail(err)
+			return
+		}
+		l.announceFounding()
+	}
+	l.foundMu.Lock()
+	ready := l.founding.ready()
+	l.foundMu.Unlock()
+	if ready && l.replica == nil {
+		l.n.logger.Info("the cluster is founded", "members", len(l.n.cfg.Members))
+		if err := l.activate(); err != nil {
+			l.n.Fail(err)
+		}
+		l.announceFounding()
+	}
+}
+
+// agree makes the list durable before anybody is told of it.
+func (l *eventLoop) agree(list []paxos.Incarnation) error {
+	if err := l.n.log.SetFounders(encodeFounders(l.n.cfg.Members, list)); err != nil {
+		return fmt.Errorf("cannot store the list of founders: %w", err)
+	}
+	l.foundMu.Lock()
+	l.founding.settle(list)
+	l.foundMu.Unlock()
+	return nil
+}
+
+func (l *eventLoop) announceFounding() {
+	if l.n.transport == nil {
+		return
+	}
+	l.foundMu.Lock()
+	b := append([]byte{frameNotice}, l.founding.encodeNotice()...)
+	l.foundMu.Unlock()
+	for _, m := range l.n.cfg.Members {
+		if m.ID != l.n.cfg.ID {
+			l.n.transport.Send(uint64(m.ID), transport.Control, b)
+		}
+	}
+}
+
+// activate brings the core to life from what the log holds.
+func (l *eventLoop) activate() error {
+	config, err := l.founding.configuration()
+	if err != nil {
+		return err
+	}
+	c := &l.n.cfg
+	suspect := int(c.ElectionTimeout / 2 / l.tick)
+	replica, err := paxos.New(paxos.Config{
+		Self: c.ID, Incarnation: l.n.vital.Incarnation, Boot: l.n.vital.Boot, Founders: config, Seed: uint64(l.n.vital.Incarnation) + uint64(l.n.vital.Boot),
+		HeartbeatTicks: ticksPerHeartbeat, SuspectTicks: suspect, ResendTicks: 2 * ticksPerHeartbeat,
+		Limits: paxos.Limits{AdmissionBytes: c.MaxPendingBytes, AdmissionCount: c.MaxPending},
+	}, paxos.Stable{Promised: l.n.vital.Promised, Applied: l.applied, Last: l.n.log.Durable()})
+	if err != nil {
+		return err
+	}
+	if err := l.n.log.Replay(l.applied+1, func(lsn paxos.LSN, rec *paxos.Record) error {
+		replica.Restore(lsn, rec)
+		return nil
+	}); err != nil {
+		return fmt.Errorf("cannot read the log: %w", err)
+	}
+	for _, u := range l.n.log.Unknown() {
+		l.n.logger.Warn("a record of this member's log is damaged: its vote there is unknown until it is repaired", "slot", u.Slot, "ballot", u.Ballot.String())
+		replica.RestoreUnknown(u.Slot, u.Ballot)
+	}
+	l.n.apply.deliverLogged(replica.Delivered())
+	l.replica = replica
+	l.publish()
+	return nil
+}

@@ -1,0 +1,173 @@
+package synod
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"synod.dev/synod/paxos"
+)
+
+// A new cluster is founded once all of its members have met. A member is a node in one incarnation, the number that its disk drew when it was
+// formatted, and nobody knows the others' beforehand; so they agree on the list before anyone promises or votes:
+//
+//  1. A member that has met all others, each in one incarnation, makes that list durable, once and for all.
+//  2. A member that has heard the same list from all others, or from one that is active already, is active: it promises and votes.
+//
+// An active member implies that all have the same list on disk. So a member whose disk is wiped afterwards, and comes back in another incarnation, finds a list
+// that names the old one, whoever it asks, and nobody ever makes a list with the new one. That keeps a disk that has forgotten its promises from voting.
+type founding struct {
+	self    paxos.NodeID
+	members []Member
+	met     []paxos.Incarnation // by index in members: as seen on the network; 0 is not yet
+	list    []paxos.Incarnation // as agreed to on this disk; nil is not yet
+	agreed  []bool              // by index in members: has sent the same list
+	active  bool
+}
+
+// notice is what members tell each other until they are active: the list they have agreed to, if any, and whether they are active.
+type notice struct {
+	list   []paxos.Incarnation
+	active bool
+}
+
+// errStranger begins the reason why a member is refused whose incarnation is not the one in the list. The other side stops when it reads it.
+var errStranger = errors.New("incarnation is not the member's")
+
+func newFounding(self paxos.NodeID, incarnation paxos.Incarnation, members []Member, list []paxos.Incarnation, used bool) *founding {
+	f := &founding{self: self, members: members, met: make([]paxos.Incarnation, len(members)), agreed: make([]bool, len(members)), list: list}
+	f.met[f.index(self)] = incarnation
+	f.agreed[f.index(self)] = true
+	f.active = list != nil && (used || len(members) == 1) // whoever has written a record was active
+	return f
+}
+
+func (f *founding) index(id paxos.NodeID) int {
+	return slices.IndexFunc(f.members, func(m Member) bool { return m.ID == id })
+}
+
+// admit judges a peer's incarnation.
+func (f *founding) admit(id paxos.NodeID, incarnation paxos.Incarnation) error {
+	i := f.index(id)
+	if i < 0 {
+		return fmt.Errorf("node %x is not a member of this cluster", uint64(id))
+	}
+	if f.list != nil && f.list[i] != incarnation {
+		return fmt.Errorf("%w: the cluster knows member %x in incarnation %x, it comes as %x: its data directory was wiped or replaced, so it must not vote any more; restore its directory, or replace the member",
+			errStranger, uint64(id), uint64(f.list[i]), uint64(incarnation))
+	}
+	return nil
+}
+
+// meet takes note of a peer's incarnation. It returns the list to make durable if everybody has been met and there is none yet.
+func (f *founding) meet(id paxos.NodeID, incarnation paxos.Incarnation) []paxos.Incarnation {
+	if i := f.index(id); i >= 0 {
+		f.met[i] = incarnation
+	}
+	if f.list != nil || slices.Contains(f.met, 0) {
+		return nil
+	}
+	return slices.Clone(f.met)
+}
+
+// hear takes a peer's notice. It returns the list to make durable if the peer has one and this node does not. An error means that this node can
+// never be part of the cluster.
+func (f *founding) hear(from paxos.NodeID, n notice) (adopt []paxos.Incarnation, err error) {
+	if n.list == nil || len(n.list) != len(f.members) {
+		return nil, nil
+	}
+	self, i := f.index(f.self), f.index(from)
+	if n.list[self] != f.met[self] {
+		return nil, fmt.Errorf("this member's data directory is not the one it founded the cluster with (incarnation %x, member %x knows %x): it was wiped or replaced, and must not vote any more; restore it, or replace the member",
+			uint64(f.met[self]), uint64(from), uint64(n.list[self]))
+	}
+	if f.list == nil {
+		adopt = n.list
+	} else if !slices.Equal(f.list, n.list) {
+		return nil, fmt.Errorf("member %x founded another cluster under the same identity: the lists of incarnations differ", uint64(from))
+	}
+	f.agreed[i] = true
+	if n.active {
+		for k := range f.agreed {
+			f.agreed[k] = true
+		}
+	}
+	return adopt, nil
+}
+
+// settle takes the list that is durable now.
+func (f *founding) settle(list []paxos.Incarnation) { f.list = list }
+
+// ready reports whether this node may promise and vote from now on.
+func (f *founding) ready() bool {
+	if f.list != nil && !slices.Contains(f.agreed, false) {
+		f.active = true
+	}
+	return f.active
+}
+
+func (f *founding) notice() notice { return notice{list: f.list, active: f.active} }
+
+// configuration returns the founders' configuration. There must be a list.
+func (f *founding) configuration() (*paxos.Configuration, error) {
+	members := make([]paxos.Member, len(f.members))
+	for i, m := range f.members {
+		members[i] = paxos.Member{ID: m.ID, Incarnation: f.list[i], Roles: paxos.FullMember}
+	}
+	return paxos.NewConfiguration(0, members, 0, 0)
+}
+
+// A list is stored and sent as a version byte and, for each member in order of the ids, id and incarnation, 8 bytes each, little endian.
+const foundersVersion = 1
+
+func encodeFounders(members []Member, list []paxos.Incarnation) []byte {
+	b := []byte{foundersVersion}
+	for i, m := range members {
+		b = binary.LittleEndian.AppendUint64(b, uint64(m.ID))
+		b = binary.LittleEndian.AppendUint64(b, uint64(list[i]))
+	}
+	return b
+}
+
+// decodeFounders reads a list for exactly these members.
+func decodeFounders(members []Member, b []byte) ([]paxos.Incarnation, error) {
+	if len(b) == 0 || b[0] != foundersVersion {
+		return nil, errors.New("list of founders is malformed or of a newer version")
+	}
+	b = b[1:]
+	if len(b) != 16*len(members) {
+		return nil, fmt.Errorf("the cluster was founded by %d members, the configuration lists %d", len(b)/16, len(members))
+	}
+	list := make([]paxos.Incarnation, len(members))
+	for i, m := range members {
+		if id := paxos.NodeID(binary.LittleEndian.Uint64(b[16*i:])); id != m.ID {
+			return nil, fmt.Errorf("the cluster was founded with member %x, which the configuration does not list", uint64(id))
+		}
+		list[i] = paxos.Incarnation(binary.LittleEndian.Uint64(b[16*i+8:]))
+	}
+	return list, nil
+}
+
+func (f *founding) encodeNotice() []byte {
+	n := f.notice()
+	b := []byte{0}
+	if n.active {
+		b[0] = 1
+	}
+	if n.list != nil {
+		b = append(b, encodeFounders(f.members, n.list)...)
+	}
+	return b
+}
+
+func (f *founding) decodeNotice(b []byte) (n notice, err error) {
+	if len(b) == 0 {
+		return n, errors.New("empty notice")
+	}
+	n.active = b[0] == 1
+	if len(b) > 1 {
+		n.list, err = decodeFounders(f.members, b[1:])
+	}
+	return n, err
+}

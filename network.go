@@ -1,0 +1,88 @@
+package synod
+
+import (
+	"strings"
+
+	"synod.dev/synod/paxos"
+	"synod.dev/synod/transport"
+)
+
+// network is a node's face to its transport. Each frame begins with a byte that says what it is.
+type network struct{ n *Node }
+
+const (
+	frameNotice  byte = 1 // of founding
+	frameMessage byte = 2 // of Paxos
+)
+
+// Admit refuses a member in an incarnation that is not the one the cluster was founded with.
+func (w *network) Admit(peer transport.Identity, _ []byte) error {
+	return w.n.loop.admit(paxos.NodeID(peer.Node), paxos.Incarnation(peer.Incarnation))
+}
+
+func (w *network) Receive(peer transport.Identity, _ transport.Class, payload []byte) {
+	if len(payload) == 0 {
+		return
+	}
+	from, incarnation := paxos.NodeID(peer.Node), paxos.Incarnation(peer.Incarnation)
+	switch payload[0] {
+	case frameNotice:
+		w.n.inbox.call(func() { w.n.loop.onNotice(from, payload[1:]) })
+	case frameMessage:
+		m, err := paxos.DecodeMessage(payload[1:])
+		if err != nil {
+			w.n.logger.Warn("peer sent a message that cannot be read: dropped", "peer", peer.Node, "reason", err.Error())
+			return
+		}
+		w.n.inbox.put(paxos.Event{Kind: paxos.Received, From: from, Incarnation: incarnation, Message: m})
+	}
+}
+
+func (w *network) Connected(peer transport.Identity) {
+	id := paxos.NodeID(peer.Node)
+	w.n.inbox.call(func() { w.n.loop.onConnected(id, paxos.Incarnation(peer.Incarnation)) })
+	if e := w.n.cfg.Events; e != nil && e.PeerUp != nil {
+		e.PeerUp(Peer{ID: id, Address: w.n.address(id)})
+	}
+}
+
+func (w *network) Disconnected(peer transport.Identity, reason error) {
+	id := paxos.NodeID(peer.Node)
+	w.n.inbox.put(paxos.Event{Kind: paxos.Disconnected, Peer: id})
+	if e := w.n.cfg.Events; e != nil && e.PeerDown != nil {
+		e.PeerDown(Peer{ID: id, Address: w.n.address(id), Reason: reason.Error()})
+	}
+}
+
+// Refused ends this node if the cluster knows it in another incarnation: its disk has forgotten what it promised.
+func (w *network) Refused(_ uint64, reason string) {
+	if strings.HasPrefix(reason, errStranger.Error()) {
+		w.n.Fail(strangerError(reason))
+	}
+}
+
+type strangerError string
+
+func (e strangerError) Error() string { return "the cluster refuses this member: " + string(e) }
+
+func (n *Node) address(id paxos.NodeID) string {
+	for _, m := range n.cfg.Members {
+		if m.ID == id {
+			return m.Address
+		}
+	}
+	return ""
+}
+
+// send gives the core's messages to the transport. A message for several receivers is encoded once.
+func (n *Node) send(messages []paxos.Outgoing) {
+	var last *paxos.Message
+	var pieces [][]byte
+	for _, out := range messages {
+		if out.Message != last {
+			last = out.Message
+			pieces = paxos.AppendMessage([][]byte{{frameMessage}}, last)
+		}
+		n.transport.Send(uint64(out.To), transport.Class(last.Stream()), pieces...)
+	}
+}

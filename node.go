@@ -1,0 +1,320 @@
+package synod
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"synod.dev/synod/disk"
+	"synod.dev/synod/paxos"
+	"synod.dev/synod/transport"
+	"synod.dev/synod/wal"
+)
+
+// Node is one member of a cluster: it holds the log, takes part in Paxos and feeds its state machine. Its methods are safe for concurrent use.
+type Node struct {
+	cfg    Config
+	logger *slog.Logger
+
+	log       *wal.Log
+	vital     wal.Vital
+	transport *transport.Transport
+	inbox     *inbox
+	pending   *pending
+	apply     *applyLoop
+	disk      *diskLoop
+	loop      *eventLoop
+
+	view    atomic.Pointer[paxos.Status]
+	syncs   latencies
+	closing chan struct{}
+	done    chan struct{} // closed when the node has failed or is closed
+	loops   sync.WaitGroup
+
+	mu       sync.Mutex
+	err      error // why it failed
+	closed   bool
+	released bool
+}
+
+// Open starts a node. It returns once the log has been recovered and the network is listening; the node then finds the others, and catches up, by itself.
+// The errors of a directory that cannot be used (locked, of another member, damaged) and of an address that cannot be listened on come from here.
+func Open(cfg Config) (*Node, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	log, err := wal.Open(disk.OS(), cfg.Dir, wal.Options{Cluster: cfg.Cluster, Node: cfg.ID, Incarnation: newIncarnation(), SegmentBytes: cfg.SegmentBytes})
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, logger: cfg.Logger.With("member", fmt.Sprintf("%x", uint64(cfg.ID))), log: log, vital: log.Vital(),
+		inbox: newInbox(), closing: make(chan struct{}), done: make(chan struct{})}
+	if err := n.open(); err != nil {
+		log.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *Node) open() error {
+	applied := n.cfg.Machine.Applied()
+	if _, last := n.log.Slots(); applied > last {
+		return fmt.Errorf("synod: the state machine has applied slot %d, the log in %s ends at slot %d: they do not belong together", applied, n.cfg.Dir, last)
+	}
+	if applied < n.vital.Trimmed {
+		return fmt.Errorf("synod: the state machine has applied slot %d, the log in %s begins after slot %d: they do not belong together", applied, n.cfg.Dir, n.vital.Trimmed)
+	}
+	n.pending = newPending(n.cfg.MaxPendingBytes, n.cfg.MaxPending, n.vital.Boot)
+	n.apply = newApplyLoop(n.cfg.ID, n.cfg.Machine, applied, n.pending, n.log.Read, n.Fail)
+	n.disk = newDiskLoop(n.log, func(lsn paxos.LSN) { n.inbox.put(paxos.Event{Kind: paxos.Durable, LSN: lsn}) }, n.Fail, n.onSynced)
+	loop, err := newEventLoop(n, applied)
+	if err != nil {
+		return err
+	}
+	n.loop = loop
+	if len(n.cfg.Members) > 1 {
+		if err := n.listen(); err != nil {
+			return err
+		}
+	}
+	n.run(n.loop.run)
+	n.run(n.prepareSegments)
+	go n.disk.run()
+	go n.apply.run()
+	if n.transport != nil {
+		n.transport.Start()
+	}
+	return nil
+}
+
+func (n *Node) run(fn func()) {
+	n.loops.Add(1)
+	go func() {
+		defer n.loops.Done()
+		fn()
+	}()
+}
+
+func (n *Node) listen() error {
+	listener, err := net.Listen("tcp", n.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("synod: cannot listen for peers on %s: %w", n.cfg.Listen, err)
+	}
+	tc := transport.Config{
+		Self:     transport.Identity{Cluster: n.cfg.Cluster, Node: uint64(n.cfg.ID), Incarnation: uint64(n.vital.Incarnation)},
+		Listener: listener, TLS: n.cfg.TLS, Handler: &network{n: n}, Logger: n.logger,
+	}
+	for _, m := range n.cfg.Members {
+		if m.ID != n.cfg.ID {
+			tc.Peers = append(tc.Peers, transport.Peer{Node: uint64(m.ID), Address: m.Address})
+		}
+	}
+	if n.transport, err = transport.New(tc); err != nil {
+		listener.Close()
+		return fmt.Errorf("synod: %w", err)
+	}
+	return nil
+}
+
+// prepareSegments makes the log's next segment ready ahead of time, so that no write waits for it.
+func (n *Node) prepareSegments() {
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		if err := n.log.PrepareNext(); err != nil {
+			n.Fail(fmt.Errorf("cannot prepare the log's next segment: %w", err))
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-n.closing:
+			return
+		case <-n.done:
+			return
+		}
+	}
+}
+
+func newIncarnation() paxos.Incarnation {
+	var b [8]byte
+	rand.Read(b[:])
+	return paxos.Incarnation(binary.LittleEndian.Uint64(b[:]) | 1) // never 0
+}
+
+// Propose puts a command into the log and returns what the state machine of this node returned for it. The node keeps data; it must not be changed afterwards.
+//
+// If the error is ErrUnknown the command may have happened, or may yet. With any other error it did not and never will: ErrNoLeader, ErrOverloaded, ErrTooLarge, ErrClosed,
+// ErrFailed. While there is no leader it waits for one until the context ends; give it a deadline.
+func (n *Node) Propose(ctx context.Context, data []byte) (any, error) {
+	return n.ProposeFrom(ctx, 0, data)
+}
+
+// ProposeFrom is Propose on behalf of a source, a client or tenant for instance: while the cluster is saturated, each source gets an equal share.
+func (n *Node) ProposeFrom(ctx context.Context, source uint64, data []byte) (any, error) {
+	if len(data) > n.cfg.MaxCommandBytes {
+		return nil, fmt.Errorf("%w: it has %d bytes, the limit is %d", ErrTooLarge, len(data), n.cfg.MaxCommandBytes)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("synod: %w: the command did not happen", err)
+	}
+	w, err := n.pending.add(source, data)
+	if err != nil {
+		return nil, err
+	}
+	n.inbox.put(paxos.Event{Kind: paxos.Propose, Proposal: n.proposal(w)})
+	return n.pending.wait(ctx, w)
+}
+
+// proposal puts a command into its envelope.
+func (n *Node) proposal(w *waiter) paxos.Proposal {
+	e := Envelope{Origin: n.cfg.ID, Number: w.number, Time: time.Now().UnixNano(), Source: w.source, Data: w.data}
+	return paxos.Proposal{Source: w.source, ID: w.number, Data: e.encode()}
+}
+
+// Read returns once the state machine of this node reflects every command that was acknowledged anywhere before the call. What is read from the machine after that
+// is linearizable. The error is ErrReadTimeout if the context ends first, ErrClosed or ErrFailed.
+func (n *Node) Read(ctx context.Context) error {
+	w := readWaiters.Get().(*readWaiter)
+	select {
+	case <-n.done:
+		return n.ended()
+	default:
+	}
+	n.inbox.putRead(w)
+	select {
+	case err := <-w.released:
+		readWaiters.Put(w)
+		return err
+	case <-ctx.Done():
+		return ErrReadTimeout
+	case <-n.done:
+		return n.ended()
+	}
+}
+
+// readWaiter is one call of Read.
+type readWaiter struct{ released chan error } // capacity 1
+
+var readWaiters = sync.Pool{New: func() any { return &readWaiter{make(chan error, 1)} }}
+
+func (w *readWaiter) release(err error) { w.released <- err }
+
+// Status returns what the node knows. It is cheap, and at most one tick old.
+func (n *Node) Status() Status {
+	s := Status{ID: n.cfg.ID, Cluster: n.cfg.Cluster, Incarnation: n.vital.Incarnation, Promised: n.vital.Promised,
+		Applied: n.apply.appliedSlot(), Durable: n.log.Durable(), Pending: n.pending.count(), Sync: n.syncs.summary()}
+	view := n.view.Load()
+	if view != nil {
+		s.Leader, s.Ballot, s.Promised, s.Chosen = view.Leader, view.Ballot, view.Promised, view.Chosen
+	}
+	for _, m := range n.cfg.Members {
+		ms := MemberStatus{Member: m, Self: m.ID == n.cfg.ID, Leader: m.ID == s.Leader, Proposer: true, Acceptor: true, Learner: true}
+		if view != nil {
+			i := slices.IndexFunc(view.Peers, func(p paxos.PeerStatus) bool { return p.ID == m.ID })
+			p := view.Peers[i]
+			ms.Proposer, ms.Acceptor, ms.Learner = p.Roles&paxos.Proposer != 0, p.Roles&paxos.Acceptor != 0, p.Roles&paxos.Learner != 0
+			ms.Connected, ms.Chosen = p.Alive, p.Chosen
+			ms.Lag = s.Chosen - min(p.Chosen, s.Chosen)
+		}
+		s.Members = append(s.Members, ms)
+	}
+	return s
+}
+
+// Leader returns whom this node follows and at which ballot; 0 while there is none. It is cheap enough for every request.
+func (n *Node) Leader() (paxos.NodeID, paxos.Ballot) {
+	if view := n.view.Load(); view != nil {
+		return view.Leader, view.Ballot
+	}
+	return 0, paxos.Ballot{}
+}
+
+// Members returns the members of the cluster.
+func (n *Node) Members() []Member { return slices.Clone(n.cfg.Members) }
+
+// Done is closed when the node has ended: closed, or failed for good. Err says which.
+func (n *Node) Done() <-chan struct{} { return n.done }
+
+// Err returns why the node failed, or nil.
+func (n *Node) Err() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.err
+}
+
+// Fail ends the node for good, because what it stands on cannot be trusted any more. Nothing is acknowledged after. Close is still to be called. Only the first call counts.
+func (n *Node) Fail(err error) {
+	n.mu.Lock()
+	first := n.err == nil && !n.closed
+	if first {
+		n.err = err
+	}
+	n.mu.Unlock()
+	if !first {
+		return
+	}
+	n.logger.Error("this member has stopped", "reason", err.Error())
+	n.end(fmt.Errorf("%w: %w", ErrFailed, err))
+	if n.cfg.Events != nil && n.cfg.Events.Failed != nil {
+		n.cfg.Events.Failed(err)
+	}
+}
+
+// end answers everybody who waits.
+func (n *Node) end(refusal error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.released {
+		n.released = true
+		close(n.done)
+		n.pending.end(refusal)
+	}
+}
+
+func (n *Node) ended() error {
+	if err := n.Err(); err != nil {
+		return fmt.Errorf("%w: %w", ErrFailed, err)
+	}
+	return ErrClosed
+}
+
+// Close ends the node: it refuses new commands, writes what is queued for the log, and returns when all its goroutines have ended. Commands under way get ErrUnknown. The state machine stays its
+// owner's to close, after this. To close it again does nothing.
+func (n *Node) Close() error {
+	n.mu.Lock()
+	if n.closed {
+		n.mu.Unlock()
+		return nil
+	}
+	n.closed = true
+	n.mu.Unlock()
+	n.end(ErrClosed)
+	close(n.closing)
+	n.loops.Wait()
+	if n.transport != nil {
+		n.transport.Close()
+	}
+	n.disk.close()
+	n.apply.close()
+	err := n.log.Close()
+	if errors.Is(err, wal.ErrFailed) {
+		err = nil // Err has said so
+	}
+	return err
+}
+
+func (n *Node) onSynced(done SyncDone) {
+	n.syncs.add(done.Duration)
+	if n.cfg.Events != nil && n.cfg.Events.Synced != nil {
+		n.cfg.Events.Synced(done)
+	}
+}
