@@ -43,7 +43,7 @@ func startEtcd(t testing.TB) string {
 		t.Fatal(err)
 	}
 	etcd := exec.Command(binary,
-		"--name=etcd", "--data-dir="+filepath.Join(dir, "data"), "--unsafe-no-fsync",
+		"--name=etcd", "--log-level=error", "--data-dir="+filepath.Join(dir, "data"), "--unsafe-no-fsync",
 		"--listen-client-urls=http://"+client, "--advertise-client-urls=http://"+client,
 		"--listen-peer-urls=http://"+peer, "--initial-advertise-peer-urls=http://"+peer, "--initial-cluster=etcd=http://"+peer)
 	etcd.Stdout, etcd.Stderr = log, log
@@ -51,9 +51,6 @@ func startEtcd(t testing.TB) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("etcd's log ends:\n%s", tail(log.Name()))
-		}
 		if err := etcd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Errorf("cannot stop etcd: %v", err)
 		}
@@ -61,15 +58,6 @@ func startEtcd(t testing.TB) string {
 		log.Close()
 	})
 	return client
-}
-
-func tail(path string) string {
-	const most = 4 << 10
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err.Error()
-	}
-	return string(b[max(0, len(b)-most):])
 }
 
 // freeAddress returns a loopback address that nobody listens on, as far as one can know.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"expvar"
 	"net/http"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.etcd.io/etcd/api/v3/version"
@@ -26,6 +27,17 @@ func (s *Server) clientHandler(more map[string]http.Handler) http.Handler {
 		mux.Handle(path, handler)
 	}
 	return mux
+}
+
+// passGRPC passes on the requests of gRPC clients whose TLS handshake looked like a browser's. They are served more slowly.
+func (s *Server) passGRPC(web http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+			s.grpc.ServeHTTP(w, r)
+			return
+		}
+		web.ServeHTTP(w, r)
+	})
 }
 
 // metricsMux serves what a metrics listener has: metrics and health, and nothing that could change or reveal a key.

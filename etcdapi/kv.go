@@ -143,7 +143,7 @@ func (s *Server) write(ctx context.Context, r proto.Message, durations outcomeDu
 	if err != nil {
 		return nil, answerTo(err)
 	}
-	if loggedSize(len(command)) > s.maxRequestBytes {
+	if loggedSize(len(command)-1) > s.maxRequestBytes { // a command is one byte and the request
 		return nil, rpctypes.ErrGRPCRequestTooLarge
 	}
 	defer func(start time.Time) { durations.observe(start, err) }(time.Now())

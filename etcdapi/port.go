@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -27,9 +28,9 @@ var http2Preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 // port shares sockets between a gRPC server and an HTTP/1 server. It decides once, when the connection begins, and
 // then steps aside: what follows costs gRPC one comparison a read without TLS, and nothing with it.
 //
-// Without TLS the HTTP/2 preface decides. With TLS the protocol that the handshake agreed on does: HTTP/1.1 is preferred
-// when the client offers both, because gRPC clients offer h2 alone, whereas browsers, curl and Prometheus, which offer both, want
-// the HTTP endpoints.
+// Without TLS the HTTP/2 preface decides. With TLS what the client offers does: gRPC clients offer h2 alone, while browsers,
+// curl and Prometheus offer http/1.1 beside it. A client that offers both and means gRPC nevertheless is given to the
+// HTTP server like the others, which must pass its requests on.
 type port struct {
 	grpc, http *queue
 	logger     *slog.Logger
@@ -52,7 +53,8 @@ func newPort(logger *slog.Logger) *port {
 func (p *port) serve(l net.Listener, config *tls.Config) error {
 	if config != nil {
 		config = config.Clone()
-		config.NextProtos = []string{"http/1.1", "h2"}
+		config.NextProtos = []string{"h2", "http/1.1"}
+		config.GetConfigForClient = noteOffer
 	}
 	var pause time.Duration
 	for {
@@ -118,12 +120,12 @@ func (p *port) greet(conn net.Conn, config *tls.Config) (net.Conn, *queue, error
 	}
 	decided, to := conn, p.http
 	if config != nil {
-		secured := tls.Server(conn, config)
-		if err := secured.Handshake(); err != nil {
+		secured, offered := tls.Server(conn, config), new(offer)
+		if err := secured.HandshakeContext(context.WithValue(p.ctx, offer{}, offered)); err != nil {
 			return nil, nil, err
 		}
 		decided = secured
-		if secured.ConnectionState().NegotiatedProtocol == "h2" {
+		if offered.http2 && !offered.http1 {
 			to = p.grpc
 		}
 	} else {
@@ -137,6 +139,18 @@ func (p *port) greet(conn net.Conn, config *tls.Config) (net.Conn, *queue, error
 		}
 	}
 	return decided, to, conn.SetDeadline(time.Time{})
+}
+
+// offer is which protocols a client offers in its TLS handshake; a zero offer is also the key of the handshake's own in its context.
+type offer struct{ http1, http2 bool }
+
+// noteOffer is a tls.Config's GetConfigForClient. It changes nothing: a Config for each client would lose its session tickets.
+func noteOffer(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	*hello.Context().Value(offer{}).(*offer) = offer{
+		http1: slices.Contains(hello.SupportedProtos, "http/1.1"),
+		http2: slices.Contains(hello.SupportedProtos, "h2"),
+	}
+	return nil, nil
 }
 
 // close ends undecided connections and both queues; connections that were handed over are their servers' business.

@@ -15,6 +15,8 @@ import (
 	"testing/iotest"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -67,26 +69,48 @@ func dial(t testing.TB, address string, creds credentials.TransportCredentials) 
 
 func TestOnePortServesGRPCAndHTTP(t *testing.T) {
 	server, client := selfSigned(t)
-	for name, secured := range map[string]bool{"plain": false, "TLS": true} {
-		t.Run(name, func(t *testing.T) {
-			creds, url, config := insecure.NewCredentials(), "http://", (*tls.Config)(nil)
-			if secured {
-				creds, url, config = credentials.NewTLS(client), "https://", server
-			}
-			address := sharedPort(t, config)
-
-			resp, err := healthpb.NewHealthClient(dial(t, address, creds)).Check(t.Context(), &healthpb.HealthCheckRequest{})
+	for _, c := range []struct {
+		name   string
+		config *tls.Config
+		url    string
+		creds  credentials.TransportCredentials
+		proto  string // of a web client that offers HTTP/2 beside HTTP/1.1, as curl and Prometheus do
+	}{
+		{"plain", nil, "http://", insecure.NewCredentials(), "HTTP/1.1"},
+		{"TLS", server, "https://", credentials.NewTLS(client), "HTTP/2.0"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			address := sharedPort(t, c.config)
+			resp, err := healthpb.NewHealthClient(dial(t, address, c.creds)).Check(t.Context(), &healthpb.HealthCheckRequest{})
 			if err != nil || resp.Status != healthpb.HealthCheckResponse_SERVING {
 				t.Errorf("gRPC answered %v, %v", resp, err)
 			}
-
-			// The client offers HTTP/2 beside HTTP/1.1, as curl and Prometheus do.
-			web := &http.Client{Transport: &http.Transport{TLSClientConfig: client, ForceAttemptHTTP2: true}}
-			defer web.CloseIdleConnections()
-			if proto := get(t, web, url+address+"/").body; proto != "HTTP/1.1" {
-				t.Errorf("HTTP was served as %q", proto)
+			for _, modern := range []bool{true, false} {
+				want := "HTTP/1.1"
+				if modern {
+					want = c.proto
+				}
+				web := &http.Client{Transport: &http.Transport{TLSClientConfig: client.Clone(), ForceAttemptHTTP2: modern}}
+				if got := get(t, web, c.url+address+"/").body; got != want {
+					t.Errorf("HTTP was served as %q, not %q", got, want)
+				}
+				web.CloseIdleConnections()
 			}
 		})
+	}
+}
+
+func TestAGRPCClientThatAlsoOffersHTTP1IsServedAllTheSame(t *testing.T) {
+	secured := listen(t)
+	server, client := selfSigned(t)
+	client.NextProtos = []string{"h2", "http/1.1"}
+	serve(t, func(c *Config) { c.Listeners = append(c.Listeners, Listener{Listener: secured, TLS: server}) })
+	kv := pb.NewKVClient(dial(t, secured.Addr().String(), credentials.NewTLS(client)))
+	if _, err := kv.Put(t.Context(), &pb.PutRequest{Key: []byte("k")}); err != nil {
+		t.Error(err)
+	}
+	if _, err := kv.Put(t.Context(), &pb.PutRequest{}); !sameStatus(err, rpctypes.ErrGRPCEmptyKey) {
+		t.Error(err)
 	}
 }
 
@@ -215,12 +239,17 @@ type readConn struct {
 
 func (c *readConn) Read(b []byte) (int, error) { return c.reader.Read(b) }
 
+// failingListener fails to accept, once its gate, if it has one, is open.
 type failingListener struct {
 	net.Listener
+	gate     chan struct{}
 	failures []error
 }
 
 func (l *failingListener) Accept() (net.Conn, error) {
+	if l.gate != nil {
+		<-l.gate
+	}
 	err := l.failures[0]
 	l.failures = l.failures[1:]
 	return nil, err

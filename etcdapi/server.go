@@ -89,7 +89,7 @@ type Config struct {
 // Listener is one socket to serve on. The server closes it.
 type Listener struct {
 	net.Listener
-	// TLS, if not nil, secures every connection. The server sets its NextProtos.
+	// TLS, if not nil, secures every connection. The server sets its NextProtos and GetConfigForClient.
 	TLS *tls.Config
 	// MetricsOnly serves metrics and health, and no gRPC.
 	MetricsOnly bool
@@ -142,7 +142,7 @@ func New(config Config) (*Server, error) {
 	s.metrics = newMetrics(s.node, s.store, s.observer)
 	s.port = newPort(s.logger)
 	s.serveGRPC(config.MaxConcurrentStreams)
-	s.http = s.newHTTP(s.clientHandler(config.Handlers))
+	s.http = s.newHTTP(s.passGRPC(s.clientHandler(config.Handlers)))
 	s.metricsHTTP = s.newHTTP(s.metricsMux())
 	return s, nil
 }
@@ -207,7 +207,7 @@ func (s *Server) Serve() error {
 	case err = <-failed:
 		now, cancel := context.WithCancel(context.Background())
 		cancel()
-		err = errors.Join(err, s.Shutdown(now))
+		s.Shutdown(now) // which cuts requests off, and says so; err says why
 	case <-s.stopped.Done():
 	}
 	serving.Wait()
@@ -237,24 +237,33 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.port.close()
 
-	drained := make(chan struct{})
-	go func() {
-		defer close(drained)
-		s.grpc.GracefulStop()
-	}()
 	err := errors.Join(s.http.Shutdown(ctx), s.metricsHTTP.Shutdown(ctx))
 	if err != nil {
-		err = errors.Join(s.http.Close(), s.metricsHTTP.Close(), err)
-	}
-	select {
-	case <-drained:
-	case <-ctx.Done():
-		s.grpc.Stop()
-		<-drained
-		err = ctx.Err()
+		s.http.Close() // what comes of that is the clients' loss, and told by err
+		s.metricsHTTP.Close()
+		s.grpc.Stop() // not gracefully, which requests that HTTP passed on could not bear
+	} else {
+		err = s.drain(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("clients' requests were cut off: %w", err)
 	}
 	return nil
+}
+
+// drain waits for the requests on gRPC's own connections, or cuts them off when ctx ends.
+func (s *Server) drain(ctx context.Context) error {
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		s.grpc.GracefulStop()
+	}()
+	select {
+	case <-drained:
+		return nil
+	case <-ctx.Done():
+		s.grpc.Stop()
+		<-drained
+		return ctx.Err()
+	}
 }

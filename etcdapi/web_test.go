@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc/credentials"
 )
 
 // selfSigned returns configurations for a server at 127.0.0.1 and for a client that trusts it.
@@ -63,4 +65,8 @@ func do(t testing.TB, web *http.Client, method, url string) reply {
 		t.Fatal(err)
 	}
 	return reply{resp.StatusCode, resp.Header, string(body)}
+}
+
+func tlsCredentials(config *tls.Config) credentials.TransportCredentials {
+	return credentials.NewTLS(config)
 }

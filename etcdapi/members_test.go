@@ -1,0 +1,167 @@
+package etcdapi
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
+	"synod.dev/synod"
+	"synod.dev/synod/paxos"
+)
+
+var founders = []*pb.Member{
+	{ID: 1, PeerURLs: []string{"http://b:1"}},
+	{ID: 2, PeerURLs: []string{"http://a:1"}},
+}
+
+// openMembers opens the members in dir and demands that they do not fail.
+func openMembers(t *testing.T, path string) *Members {
+	t.Helper()
+	m, err := OpenMembers(path, founders, func(err error) { t.Errorf("failed: %v", err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func publication(t *testing.T, slot paxos.Slot, m *pb.Member) synod.Command {
+	t.Helper()
+	b, err := EncodeMember(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return synod.Command{Slot: slot, Data: b}
+}
+
+func wantMembers(t *testing.T, m *Members, want ...*pb.Member) {
+	t.Helper()
+	list := &pb.MemberListResponse{Members: m.List()}
+	if !proto.Equal(list, &pb.MemberListResponse{Members: want}) {
+		t.Errorf("members %v, not %v", list.Members, want)
+	}
+}
+
+func TestMembersHaveNoNameUntilTheyPublishIt(t *testing.T) {
+	m := openMembers(t, filepath.Join(t.TempDir(), "members"))
+	wantMembers(t, m, &pb.Member{ID: 2, PeerURLs: []string{"http://a:1"}}, &pb.Member{ID: 1, PeerURLs: []string{"http://b:1"}})
+	if got := m.Apply([]synod.Command{
+		publication(t, 3, &pb.Member{ID: 1, Name: "one", ClientURLs: []string{"http://b:2"}, PeerURLs: []string{"http://evil:1"}}),
+		publication(t, 3, &pb.Member{ID: 9, Name: "nobody"}),
+	}); got[0] != nil || got[1] == nil {
+		t.Errorf("results %v", got)
+	}
+	wantMembers(t, m, &pb.Member{ID: 2, PeerURLs: []string{"http://a:1"}},
+		&pb.Member{ID: 1, PeerURLs: []string{"http://b:1"}, Name: "one", ClientURLs: []string{"http://b:2"}})
+}
+
+func TestMembersOutliveARestart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "members")
+	m := openMembers(t, path)
+	if m.Applied() != 0 {
+		t.Errorf("new members are at slot %d", m.Applied())
+	}
+	m.Apply([]synod.Command{publication(t, 3, &pb.Member{ID: 1, Name: "one"}), publication(t, 5, &pb.Member{ID: 1, Name: "uno"})})
+	again := openMembers(t, path)
+	wantMembers(t, again, m.List()...)
+	if m.Applied() != 5 || again.Applied() != 5 {
+		t.Errorf("at slot %d before and %d after", m.Applied(), again.Applied())
+	}
+}
+
+func TestMembersNeverClaimASlotThatTheirFileDoesNotCover(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "members")
+	m := openMembers(t, path)
+	for _, step := range []struct{ advance, applied paxos.Slot }{
+		{1, 0}, {saveEvery - 1, 0}, {saveEvery, saveEvery}, {saveEvery + 1, saveEvery}, {2 * saveEvery, 2 * saveEvery},
+	} {
+		m.Advance(step.advance)
+		if got, saved := m.Applied(), openMembers(t, path).Applied(); got != step.applied || saved != step.applied {
+			t.Errorf("advanced to %d: at %d, in the file %d, not %d", step.advance, got, saved, step.applied)
+		}
+	}
+}
+
+func TestMembersThatCannotBeSavedFail(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "gone")
+	var failure error
+	m, err := OpenMembers(filepath.Join(dir, "members"), founders, func(err error) { failure = err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Apply([]synod.Command{publication(t, 3, &pb.Member{ID: 1, Name: "one"})})
+	if !errors.Is(failure, os.ErrNotExist) || m.Applied() != 0 {
+		t.Errorf("failed with %v, at slot %d", failure, m.Applied())
+	}
+}
+
+func TestACommandThatCannotBeReadFailsTheMembers(t *testing.T) {
+	var failure error
+	m, err := OpenMembers(filepath.Join(t.TempDir(), "members"), founders, func(err error) { failure = err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Apply([]synod.Command{{Slot: 3, Data: []byte{0xff}}})
+	if failure == nil || m.Applied() != 0 {
+		t.Errorf("failed with %v, at slot %d", failure, m.Applied())
+	}
+}
+
+func TestACorruptFileOfMembersIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "members")
+	m := openMembers(t, path)
+	m.Apply([]synod.Command{publication(t, 3, &pb.Member{ID: 1, Name: "one"})})
+	sound, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range sound {
+		flipped := append([]byte(nil), sound...)
+		flipped[n] ^= 1
+		for what, corrupt := range map[string][]byte{"cut": sound[:n], "flipped": flipped} {
+			if err := os.WriteFile(path, corrupt, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := OpenMembers(path, founders, nil); !errors.Is(err, errMembersFile) || !strings.Contains(err.Error(), path) {
+				t.Errorf("%s at byte %d: %v", what, n, err)
+			}
+		}
+	}
+}
+
+func TestAMemberPublishesItselfOnceTheLogTakesIt(t *testing.T) {
+	s := serve(t, nil)
+	got, err := pb.NewClusterClient(s.conn).MemberList(t.Context(), &pb.MemberListRequest{Linearizable: true})
+	want := &pb.MemberListResponse{Header: got.GetHeader(), Members: []*pb.Member{
+		{ID: uint64(testMember), Name: "m3", PeerURLs: []string{"http://127.0.0.1:3"}, ClientURLs: []string{"http://127.0.0.1:2"}},
+		{ID: 7, PeerURLs: []string{"http://127.0.0.1:4"}},
+	}}
+	if err != nil || !proto.Equal(got, want) {
+		t.Errorf("%v, %v, not %v", got, err, want)
+	}
+
+	before := s.node.proposals.Load()
+	if err := s.publishOnce(); err != nil {
+		t.Error(err)
+	}
+	if n := s.node.proposals.Load() - before; n != 0 {
+		t.Errorf("what the cluster knows already was proposed %d times", n)
+	}
+	s.self = &pb.Member{ID: uint64(testMember), Name: "other"}
+	s.node.failWith(synod.ErrNoLeader)
+	if err := s.publishOnce(); err == nil {
+		t.Error("published without a leader")
+	}
+	s.node.failWith(nil)
+	if err := s.publishOnce(); err != nil || s.members.List()[0].Name != "other" {
+		t.Errorf("%v, %v", s.members.List(), err)
+	}
+	s.self = &pb.Member{ID: 8}
+	if err := s.publishOnce(); err == nil {
+		t.Error("one who is no member was published")
+	}
+}

@@ -1,0 +1,150 @@
+package etcdapi
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"synod.dev/synod"
+)
+
+// served are the methods of etcd's that exist here; docs/etcd-api.md lists the same.
+var served = map[string]bool{
+	"etcdserverpb.KV/Range": true, "etcdserverpb.KV/RangeStream": true, "etcdserverpb.KV/Put": true,
+	"etcdserverpb.KV/DeleteRange": true, "etcdserverpb.KV/Txn": true, "etcdserverpb.KV/Compact": true,
+	"etcdserverpb.Cluster/MemberList": true,
+	"etcdserverpb.Maintenance/Status": true, "etcdserverpb.Maintenance/HashKV": true, "etcdserverpb.Maintenance/Hash": true,
+	"etcdserverpb.Maintenance/Defragment": true, "etcdserverpb.Maintenance/Alarm": true,
+	"grpc.health.v1.Health/Check": true, "grpc.health.v1.Health/List": true, "grpc.health.v1.Health/Watch": true,
+}
+
+func TestWhatDoesNotExistYetIsUnimplementedAndTheRestIsNot(t *testing.T) {
+	s := serve(t, nil)
+	asked := 0
+	for service, info := range s.grpc.GetServiceInfo() {
+		for _, method := range info.Methods {
+			name := service + "/" + method.Name
+			err := s.invoke(t, "/"+name, method)
+			if unimplemented := status.Code(err) == codes.Unimplemented; unimplemented == served[name] {
+				t.Errorf("%s answers %v", name, err)
+			}
+			asked++
+		}
+	}
+	if want := 45; asked != want { // etcd's 42, and three of health
+		t.Errorf("%d methods are registered, not %d", asked, want)
+	}
+	for _, unknown := range []string{"/etcdserverpb.KV/Nothing", "/v3lockpb.Lock/Lock", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"} {
+		if err := s.invoke(t, unknown, grpc.MethodInfo{}); status.Code(err) != codes.Unimplemented {
+			t.Errorf("%s answers %v", unknown, err)
+		}
+	}
+}
+
+// invoke calls a method with an empty message and returns how its first answer came out.
+func (s *serving) invoke(t *testing.T, name string, method grpc.MethodInfo) error {
+	t.Helper()
+	if !method.IsClientStream && !method.IsServerStream {
+		return s.conn.Invoke(t.Context(), name, &emptypb.Empty{}, &emptypb.Empty{})
+	}
+	desc := &grpc.StreamDesc{ClientStreams: method.IsClientStream, ServerStreams: method.IsServerStream}
+	stream, err := s.conn.NewStream(t.Context(), desc, name)
+	if err != nil {
+		return err
+	}
+	if err := stream.SendMsg(&emptypb.Empty{}); err != nil {
+		return err
+	}
+	if err := stream.CloseSend(); err != nil {
+		return err
+	}
+	return stream.RecvMsg(&emptypb.Empty{})
+}
+
+func TestAnAlarmCannotBeRaisedAndNoneIsListed(t *testing.T) {
+	s := serve(t, nil)
+	maintenance := pb.NewMaintenanceClient(s.conn)
+	for action, want := range map[pb.AlarmRequest_AlarmAction]codes.Code{
+		pb.AlarmRequest_GET: codes.OK, pb.AlarmRequest_DEACTIVATE: codes.OK, pb.AlarmRequest_ACTIVATE: codes.Unimplemented,
+	} {
+		got, err := maintenance.Alarm(t.Context(), &pb.AlarmRequest{Action: action, Alarm: pb.AlarmType_NOSPACE})
+		if status.Code(err) != want || len(got.GetAlarms()) != 0 {
+			t.Errorf("%v: %v, %v", action, got, err)
+		}
+	}
+}
+
+func TestStatusTellsOfThisMember(t *testing.T) {
+	s := serve(t, nil)
+	s.mustPut(t, "k", "v")
+	change := func(status synod.Status) synod.Status {
+		status.Leader, status.Chosen, status.Applied = 9, 12, 11
+		return status
+	}
+	s.node.status.Store(&change)
+	got, err := pb.NewMaintenanceClient(s.conn).Status(t.Context(), &pb.StatusRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Version != "3.7.3" || got.StorageVersion != "3.7.0" || got.Leader != 9 || got.RaftIndex != 12 || got.RaftAppliedIndex != 11 ||
+		got.RaftTerm != 1 || got.DbSize <= 0 || got.DbSizeInUse <= 0 || got.DowngradeInfo == nil || len(got.Errors) != 0 {
+		t.Errorf("%v", got)
+	}
+	change = func(status synod.Status) synod.Status {
+		status.Leader = 0
+		return status
+	}
+	s.node.status.Store(&change)
+	if got, err = pb.NewMaintenanceClient(s.conn).Status(t.Context(), &pb.StatusRequest{}); err != nil || fmt.Sprint(got.Errors) != "[etcdserver: no leader]" {
+		t.Errorf("without a leader: %v, %v", got, err)
+	}
+}
+
+func TestMetricsCountWhatHappened(t *testing.T) {
+	s := serve(t, nil)
+	s.mustPut(t, "k", "v")
+	s.call(t.Context(), &pb.PutRequest{})
+	s.node.failWith(synod.ErrOverloaded)
+	s.call(t.Context(), &pb.PutRequest{Key: []byte("k")})
+	s.node.failWith(nil)
+	s.observer.Events().Synced(synod.SyncDone{Duration: 300_000})
+	if got := get(t, s.web, s.url+"/readyz").status; got != 200 {
+		t.Errorf("readyz: %d", got)
+	}
+	text := "\n" + get(t, s.web, s.url+"/metrics").body
+	for _, line := range []string{
+		"etcd_server_has_leader 1", "etcd_server_is_leader 1", "etcd_server_is_learner 0", "etcd_server_leader_changes_seen_total 1",
+		"etcd_server_proposals_committed_total 2", "etcd_server_proposals_applied_total 2", // the member's publication, and the put
+		"etcd_server_proposals_pending 0", "etcd_server_proposals_failed_total 1",
+		`etcd_disk_wal_fsync_duration_seconds_bucket{le="0.00025"} 0`, `etcd_disk_wal_fsync_duration_seconds_bucket{le="0.0005"} 1`,
+		`etcd_server_request_duration_seconds_count{success="true",type="Put"} 1`,
+		`etcd_server_request_duration_seconds_count{success="false",type="Put"} 1`,
+		`grpc_server_started_total{grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"} 3`,
+		`grpc_server_msg_sent_total{grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"} 1`,
+		`grpc_server_handled_total{grpc_code="OK",grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"} 1`,
+		`grpc_server_handled_total{grpc_code="InvalidArgument",grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"} 1`,
+		`grpc_server_handled_total{grpc_code="ResourceExhausted",grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"} 1`,
+		`grpc_server_started_total{grpc_method="Watch",grpc_service="etcdserverpb.Watch",grpc_type="bidi_stream"} 0`,
+		`etcd_server_healthcheck{name="linearizable_read",type="readyz"} 1`,
+		`etcd_server_healthchecks_total{name="linearizable_read",status="success",type="readyz"} 1`,
+		`etcd_server_version{server_version="3.7.3"} 1`, `etcd_cluster_version{cluster_version="3.7"} 1`,
+		`etcd_server_id{server_id="8e9e05c52164694d"} 1`,
+		"etcd_debugging_mvcc_current_revision 2", "etcd_debugging_mvcc_compact_revision -1",
+	} {
+		if !strings.Contains(text, "\n"+line+"\n") {
+			t.Errorf("no line %s", line)
+		}
+	}
+	for _, name := range []string{"etcd_mvcc_db_total_size_in_bytes", "etcd_network_client_grpc_received_bytes_total",
+		"etcd_network_client_grpc_sent_bytes_total", "process_resident_memory_bytes", "go_goroutines"} {
+		if !strings.Contains(text, "\n"+name+" ") || strings.Contains(text, "\n"+name+" 0\n") {
+			t.Errorf("no %s, or 0", name)
+		}
+	}
+}
