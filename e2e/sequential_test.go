@@ -32,10 +32,12 @@ func startSequential(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	observer := etcdapi.NewObserver()
-	machines := map[byte]synod.StateMachine{etcdapi.MachineKV: store, etcdapi.MachineMembers: members}
+	machines, err := synod.NewMachines(map[byte]synod.StateMachine{etcdapi.MachineKV: store, etcdapi.MachineMembers: members})
+	if err != nil {
+		t.Fatal(err)
+	}
 	server, err := etcdapi.New(etcdapi.Config{
-		Node: sequential.New(id, 1, machines, observer.Events()), Observer: observer, Store: store, Members: members,
+		Node: sequential.New(id, 1, machines), Observer: etcdapi.NewObserver(), Store: store, Members: members,
 		Listeners: []etcdapi.Listener{{Listener: listener}},
 	})
 	if err != nil {

@@ -15,7 +15,13 @@ func (s *Server) fill(h *pb.ResponseHeader) {
 func (s *Server) sign(h *pb.ResponseHeader) {
 	h.ClusterId = s.cluster
 	h.MemberId = s.member
-	h.RaftTerm = s.observer.Round()
+	h.RaftTerm = s.term()
+}
+
+// term is what etcd calls the round of the leader's ballot. It never goes back, not even while there is no leader.
+func (s *Server) term() uint64 {
+	_, ballot := s.node.Leader()
+	return ballot.Round
 }
 
 // header returns a filled header.

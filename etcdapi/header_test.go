@@ -5,15 +5,11 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
-
-	"synod.dev/synod"
-	"synod.dev/synod/paxos"
 )
 
 func TestEachHeaderIsFilledAsEtcdFillsIt(t *testing.T) {
 	s := serve(t, nil)
 	s.mustPut(t, "k", "v") // revision 2
-	s.observer.Events().LeaderChanged(synod.LeaderChange{Leader: testMember, Ballot: paxos.Ballot{Round: 5, Node: testMember, Boot: 1}})
 	k := []byte("k")
 	kv, cluster, maintenance := s.kv(), pb.NewClusterClient(s.conn), pb.NewMaintenanceClient(s.conn)
 	ctx := t.Context()
@@ -108,23 +104,6 @@ func TestHeadersInsideATransactionCarryTheRevisionAlone(t *testing.T) {
 		want := &pb.ResponseHeader{Revision: []int64{2, 2, 0}[i]}
 		if !proto.Equal(h, want) {
 			t.Errorf("operation %d: header %v, not %v", i, h, want)
-		}
-	}
-}
-
-func TestTheTermNeverGoesBack(t *testing.T) {
-	o := NewObserver()
-	change := func(leader paxos.NodeID, round uint64) {
-		o.Events().LeaderChanged(synod.LeaderChange{Leader: leader, Ballot: paxos.Ballot{Round: round, Node: leader}})
-	}
-	for _, c := range []struct {
-		leader paxos.NodeID
-		round  uint64
-		term   uint64
-	}{{7, 3, 3}, {0, 0, 3}, {8, 4, 4}, {8, 2, 4}} {
-		change(c.leader, c.round)
-		if o.Leader() != c.leader || o.Round() != c.term {
-			t.Errorf("after leader %d of round %d: leader %d, term %d", c.leader, c.round, o.Leader(), o.Round())
 		}
 	}
 }

@@ -69,7 +69,7 @@ func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
 
 // unhealthy returns why this member is not healthy, in etcd's words, or "".
 func (s *Server) unhealthy(ctx context.Context, serializable bool) string {
-	if !serializable && s.observer.Leader() == 0 {
+	if !serializable && !s.led() {
 		return "RAFT NO LEADER"
 	}
 	read := s.readConfirmed

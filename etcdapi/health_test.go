@@ -51,7 +51,7 @@ func TestHealthIsToldAsEtcdTellsIt(t *testing.T) {
 		}},
 		{"without a leader", func() {
 			s.node.failWith(nil)
-			s.observer.Events().LeaderChanged(synod.LeaderChange{})
+			s.node.leaderless.Store(true)
 		}, map[string]reply{
 			"/health":                   {status: 503, body: `{"health":"false","reason":"RAFT NO LEADER"}` + "\n"},
 			"/health?serializable=true": {status: 200, body: healthy},

@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/protobuf/proto"
 
+	"synod.dev/synod"
 	"synod.dev/synod/kv"
 )
 
@@ -171,7 +172,7 @@ func loggedSize(n int) int {
 func (s *Server) propose(ctx context.Context, machine byte, command []byte) (any, error) {
 	bounded, cancel := context.WithTimeout(ctx, s.requestTimeout)
 	defer cancel()
-	answer, err := s.node.ProposeFrom(bounded, sourceOf(ctx), append([]byte{machine}, command...))
+	answer, err := s.node.ProposeFrom(bounded, sourceOf(ctx), synod.Address(machine, command))
 	if err != nil {
 		s.metrics.proposalsFailed.Inc()
 		return nil, proposeError(bounded, err)

@@ -290,9 +290,7 @@ func TestARequestThatWantsALeaderIsRefusedWhileThereIsNone(t *testing.T) {
 		return err
 	}
 	for _, leader := range []bool{true, false} {
-		if !leader {
-			s.observer.Events().LeaderChanged(synod.LeaderChange{})
-		}
+		s.node.leaderless.Store(!leader)
 		for name, err := range map[string]error{"unary": s.call(wanting, local), "stream": stream(wanting)} {
 			if want := error(nil); leader && err != want {
 				t.Errorf("%s, with a leader: %v", name, err)

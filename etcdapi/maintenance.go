@@ -26,7 +26,7 @@ func (s *maintenanceService) Status(context.Context, *pb.StatusRequest) (*pb.Sta
 		Leader:           uint64(node.Leader),
 		RaftIndex:        uint64(node.Chosen),
 		RaftAppliedIndex: uint64(node.Applied),
-		RaftTerm:         s.observer.Round(),
+		RaftTerm:         s.term(),
 		DowngradeInfo:    &pb.DowngradeInfo{},
 	}
 	if node.Leader == 0 {

@@ -115,7 +115,7 @@ func (s *Server) finish(m *method, name string, err error) {
 
 // requireLeader refuses a request that says it wants a leader, as the Go client's WithRequireLeader does, while there is none.
 func (s *Server) requireLeader(ctx context.Context) error {
-	if s.observer.Leader() != 0 {
+	if s.led() {
 		return nil
 	}
 	wants := metadata.ValueFromIncomingContext(ctx, rpctypes.MetadataRequireLeaderKey)
@@ -123,6 +123,12 @@ func (s *Server) requireLeader(ctx context.Context) error {
 		return rpctypes.ErrGRPCNoLeader
 	}
 	return nil
+}
+
+// led reports whether this member follows a leader, or is one.
+func (s *Server) led() bool {
+	leader, _ := s.node.Leader()
+	return leader != 0
 }
 
 type countedStream struct {

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"synod.dev/synod"
+	"synod.dev/synod/paxos"
 )
 
 // served are the methods of etcd's that exist here; docs/etcd-api.md lists the same.
@@ -93,7 +94,7 @@ func TestStatusTellsOfThisMember(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.Version != "3.7.3" || got.StorageVersion != "3.7.0" || got.Leader != 9 || got.RaftIndex != 12 || got.RaftAppliedIndex != 11 ||
-		got.RaftTerm != 1 || got.DbSize <= 0 || got.DbSizeInUse <= 0 || got.DowngradeInfo == nil || len(got.Errors) != 0 {
+		got.RaftTerm != 5 || got.DbSize <= 0 || got.DbSizeInUse <= 0 || got.DowngradeInfo == nil || len(got.Errors) != 0 {
 		t.Errorf("%v", got)
 	}
 	change = func(status synod.Status) synod.Status {
@@ -113,13 +114,16 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 	s.node.failWith(synod.ErrOverloaded)
 	s.call(t.Context(), &pb.PutRequest{Key: []byte("k")})
 	s.node.failWith(nil)
+	for _, leader := range []paxos.NodeID{7, 7, 0, 7, 8} { // three changes: 7, 7 again after there was none, 8
+		s.observer.Events().LeaderChanged(synod.LeaderChange{Leader: leader})
+	}
 	s.observer.Events().Synced(synod.SyncDone{Duration: 300_000})
 	if got := get(t, s.web, s.url+"/readyz").status; got != 200 {
 		t.Errorf("readyz: %d", got)
 	}
 	text := "\n" + get(t, s.web, s.url+"/metrics").body
 	for _, line := range []string{
-		"etcd_server_has_leader 1", "etcd_server_is_leader 1", "etcd_server_is_learner 0", "etcd_server_leader_changes_seen_total 1",
+		"etcd_server_has_leader 1", "etcd_server_is_leader 1", "etcd_server_is_learner 0", "etcd_server_leader_changes_seen_total 3",
 		"etcd_server_proposals_committed_total 2", "etcd_server_proposals_applied_total 2", // the member's publication, and the put
 		"etcd_server_proposals_pending 0", "etcd_server_proposals_failed_total 1",
 		`etcd_disk_wal_fsync_duration_seconds_bucket{le="0.00025"} 0`, `etcd_disk_wal_fsync_duration_seconds_bucket{le="0.0005"} 1`,
@@ -135,7 +139,7 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 		`etcd_server_healthchecks_total{name="linearizable_read",status="success",type="readyz"} 1`,
 		`etcd_server_version{server_version="3.7.3"} 1`, `etcd_cluster_version{cluster_version="3.7"} 1`,
 		`etcd_server_id{server_id="8e9e05c52164694d"} 1`,
-		"etcd_debugging_mvcc_current_revision 2", "etcd_debugging_mvcc_compact_revision -1",
+		"synod_ballot_round 5", "etcd_debugging_mvcc_current_revision 2", "etcd_debugging_mvcc_compact_revision -1",
 	} {
 		if !strings.Contains(text, "\n"+line+"\n") {
 			t.Errorf("no line %s", line)

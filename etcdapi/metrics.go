@@ -68,7 +68,7 @@ func newMetrics(node Replicator, store sized, observer *Observer) *metrics {
 	m.txns, m.readTxns, m.compactions = of("Txn"), of("ReadonlyTxn"), of("Compaction")
 	m.grpc = newMethodVecs()
 	m.registry.MustRegister(m.checks, m.checked, durations, m.grpc.started, m.grpc.handled, m.grpc.received, m.grpc.sent,
-		observer.changes, observer.sync, newNodeCollector(node, store, observer),
+		observer.changes, observer.sync, newNodeCollector(node, store),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -91,55 +91,52 @@ type sized interface {
 type nodeCollector struct {
 	node     Replicator
 	store    sized
-	observer *Observer
 	readings []reading
 }
 
 // reading is one figure taken from what the node and the store say of themselves.
 type reading struct {
 	desc *prometheus.Desc
-	kind prometheus.ValueType
 	take func(synod.Status, sized) float64
 }
 
-func newNodeCollector(node Replicator, store sized, observer *Observer) *nodeCollector {
-	c := &nodeCollector{node: node, store: store, observer: observer}
-	add := func(name, help string, labels prometheus.Labels, kind prometheus.ValueType, take func(synod.Status, sized) float64) {
-		c.readings = append(c.readings, reading{prometheus.NewDesc(name, help, nil, labels), kind, take})
+func newNodeCollector(node Replicator, store sized) *nodeCollector {
+	c := &nodeCollector{node: node, store: store}
+	add := func(name, help string, labels prometheus.Labels, take func(synod.Status, sized) float64) {
+		c.readings = append(c.readings, reading{prometheus.NewDesc(name, help, nil, labels), take})
 	}
-	gauge, counter := prometheus.GaugeValue, prometheus.CounterValue
 	one := func(synod.Status, sized) float64 { return 1 }
 
-	add("etcd_server_has_leader", "1 if this member follows a leader, or is one.", nil, gauge,
+	add("etcd_server_has_leader", "1 if this member follows a leader, or is one.", nil,
 		func(s synod.Status, _ sized) float64 { return indicator(s.Leader != 0) })
-	add("etcd_server_is_leader", "1 if this member is the leader.", nil, gauge,
+	add("etcd_server_is_leader", "1 if this member is the leader.", nil,
 		func(s synod.Status, _ sized) float64 { return indicator(s.Leader != 0 && s.Leader == s.ID) })
-	add("etcd_server_is_learner", "1 if this member only learns.", nil, gauge,
+	add("etcd_server_is_learner", "1 if this member only learns.", nil,
 		func(synod.Status, sized) float64 { return 0 })
-	add("etcd_server_proposals_committed_total", "Slots that are chosen, as far as this member knows.", nil, gauge,
+	add("etcd_server_proposals_committed_total", "Slots that are chosen, as far as this member knows.", nil,
 		func(s synod.Status, _ sized) float64 { return float64(s.Chosen) })
-	add("etcd_server_proposals_applied_total", "Slots that this member has applied.", nil, gauge,
+	add("etcd_server_proposals_applied_total", "Slots that this member has applied.", nil,
 		func(s synod.Status, _ sized) float64 { return float64(s.Applied) })
-	add("etcd_server_proposals_pending", "Commands of this member's clients that wait for an outcome.", nil, gauge,
+	add("etcd_server_proposals_pending", "Commands of this member's clients that wait for an outcome.", nil,
 		func(s synod.Status, _ sized) float64 { return float64(s.Pending) })
 	add("etcd_cluster_version", "1, labelled with the minor version of etcd whose API the cluster serves.",
-		prometheus.Labels{"cluster_version": version.Cluster(version.Version)}, gauge, one)
+		prometheus.Labels{"cluster_version": version.Cluster(version.Version)}, one)
 	add("etcd_server_version", "1, labelled with the version of etcd whose API is served.",
-		prometheus.Labels{"server_version": version.Version}, gauge, one)
+		prometheus.Labels{"server_version": version.Version}, one)
 	add("etcd_server_go_version", "1, labelled with the version of Go.",
-		prometheus.Labels{"server_go_version": runtime.Version()}, gauge, one)
+		prometheus.Labels{"server_go_version": runtime.Version()}, one)
 	add("etcd_server_id", "1, labelled with this member's ID in hexadecimal.",
-		prometheus.Labels{"server_id": fmt.Sprintf("%x", uint64(node.Status().ID))}, gauge, one)
-	add("etcd_mvcc_db_total_size_in_bytes", "Bytes that the store takes on disk.", nil, gauge,
+		prometheus.Labels{"server_id": fmt.Sprintf("%x", uint64(node.Status().ID))}, one)
+	add("etcd_mvcc_db_total_size_in_bytes", "Bytes that the store takes on disk.", nil,
 		func(_ synod.Status, s sized) float64 { return float64(s.Size()) })
-	add("etcd_mvcc_db_total_size_in_use_in_bytes", "Bytes on disk that the store makes use of.", nil, gauge,
+	add("etcd_mvcc_db_total_size_in_use_in_bytes", "Bytes on disk that the store makes use of.", nil,
 		func(_ synod.Status, s sized) float64 { return float64(s.SizeInUse()) })
-	add("etcd_debugging_mvcc_current_revision", "The store's revision.", nil, gauge,
+	add("etcd_debugging_mvcc_current_revision", "The store's revision.", nil,
 		func(_ synod.Status, s sized) float64 { return float64(s.Revision()) })
-	add("etcd_debugging_mvcc_compact_revision", "The revision that the store was last compacted at.", nil, gauge,
+	add("etcd_debugging_mvcc_compact_revision", "The revision that the store was last compacted at.", nil,
 		func(_ synod.Status, s sized) float64 { return float64(s.CompactRevision()) })
-	add("synod_ballot_round", "The round of the ballot of the leader that this member follows.", nil, counter,
-		func(synod.Status, sized) float64 { return float64(observer.Round()) })
+	add("synod_ballot_round", "The round of the ballot of the leader that this member follows.", nil,
+		func(s synod.Status, _ sized) float64 { return float64(s.Ballot.Round) })
 	return c
 }
 
@@ -159,6 +156,6 @@ func (c *nodeCollector) Describe(descs chan<- *prometheus.Desc) {
 func (c *nodeCollector) Collect(found chan<- prometheus.Metric) {
 	status := c.node.Status()
 	for _, r := range c.readings {
-		found <- prometheus.MustNewConstMetric(r.desc, r.kind, r.take(status, c.store))
+		found <- prometheus.MustNewConstMetric(r.desc, prometheus.GaugeValue, r.take(status, c.store))
 	}
 }

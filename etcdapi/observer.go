@@ -6,19 +6,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"synod.dev/synod"
-	"synod.dev/synod/paxos"
 )
 
-// Observer follows a node through its events, so that a request can learn who leads, and at which ballot, from one atomic
-// load. Make it first, open the node with its Events, then give both to New. It is safe for concurrent use.
+// Observer counts a node's events for /metrics. Make it first, open the node with its Events, then give both to New, so
+// that none is missed.
 type Observer struct {
-	leader  atomic.Uint64 // 0 while there is none
-	round   atomic.Uint64 // of the highest ballot seen
+	leader  atomic.Uint64 // as of the last change; 0 for none
 	changes prometheus.Counter
 	sync    prometheus.Histogram
 }
 
-// NewObserver returns an Observer that has seen nothing: no leader.
+// NewObserver returns an Observer that has seen nothing.
 func NewObserver() *Observer {
 	return &Observer{
 		changes: prometheus.NewCounter(prometheus.CounterOpts{
@@ -34,29 +32,15 @@ func NewObserver() *Observer {
 	}
 }
 
-// Events returns the listener to open the node with.
+// Events returns the listener to open the node with. Its functions return at once and may be called from any goroutine.
 func (o *Observer) Events() *synod.EventListener {
 	return &synod.EventListener{
-		LeaderChanged: o.leaderChanged,
-		Synced:        func(s synod.SyncDone) { o.sync.Observe(s.Duration.Seconds()) },
+		LeaderChanged: func(change synod.LeaderChange) {
+			leader := uint64(change.Leader)
+			if old := o.leader.Swap(leader); leader != 0 && leader != old {
+				o.changes.Inc()
+			}
+		},
+		Synced: func(s synod.SyncDone) { o.sync.Observe(s.Duration.Seconds()) },
 	}
 }
-
-// leaderChanged keeps the highest round, because etcd's term never goes back, not even while there is no leader.
-func (o *Observer) leaderChanged(change synod.LeaderChange) {
-	for {
-		round := o.round.Load()
-		if change.Ballot.Round <= round || o.round.CompareAndSwap(round, change.Ballot.Round) {
-			break
-		}
-	}
-	if old := o.leader.Swap(uint64(change.Leader)); change.Leader != 0 && old != uint64(change.Leader) {
-		o.changes.Inc()
-	}
-}
-
-// Leader returns the member that this node follows, or 0 while there is none.
-func (o *Observer) Leader() paxos.NodeID { return paxos.NodeID(o.leader.Load()) }
-
-// Round returns the round of the highest ballot that a leader was seen with: what etcd calls the term.
-func (o *Observer) Round() uint64 { return o.round.Load() }

@@ -22,6 +22,7 @@ import (
 
 	"synod.dev/synod"
 	"synod.dev/synod/kv"
+	"synod.dev/synod/paxos"
 )
 
 // Defaults of Config, which are etcd's.
@@ -55,6 +56,8 @@ type Replicator interface {
 	ProposeFrom(ctx context.Context, source uint64, data []byte) (any, error)
 	// Read returns once the state machine of this process reflects every write acknowledged before the call.
 	Read(ctx context.Context) error
+	// Leader returns whom this process follows, 0 while there is none, and the highest ballot of a leader it has seen. It is cheap.
+	Leader() (paxos.NodeID, paxos.Ballot)
 	Status() synod.Status
 }
 
@@ -97,12 +100,11 @@ type Listener struct {
 
 // Server serves etcd's API. Its methods may be called from any goroutine.
 type Server struct {
-	node     Replicator
-	observer *Observer
-	store    *kv.Store
-	members  *Members
-	logger   *slog.Logger
-	metrics  *metrics
+	node    Replicator
+	store   *kv.Store
+	members *Members
+	logger  *slog.Logger
+	metrics *metrics
 
 	cluster, member uint64
 	self            *pb.Member // as this member publishes itself
@@ -128,7 +130,7 @@ func New(config Config) (*Server, error) {
 	}
 	status := config.Node.Status()
 	s := &Server{
-		node: config.Node, observer: config.Observer, store: config.Store, members: config.Members,
+		node: config.Node, store: config.Store, members: config.Members,
 		logger:          cmp.Or(config.Logger, slog.Default()),
 		cluster:         status.Cluster,
 		member:          uint64(status.ID),
@@ -139,7 +141,7 @@ func New(config Config) (*Server, error) {
 		listeners:       config.Listeners,
 	}
 	s.stopped, s.stop = context.WithCancel(context.Background())
-	s.metrics = newMetrics(s.node, s.store, s.observer)
+	s.metrics = newMetrics(s.node, s.store, config.Observer)
 	s.port = newPort(s.logger)
 	s.serveGRPC(config.MaxConcurrentStreams)
 	s.http = s.newHTTP(s.passGRPC(s.clientHandler(config.Handlers)))

@@ -36,6 +36,7 @@ const (
 type node struct {
 	*sequential.Node
 	reads, proposals atomic.Int64
+	leaderless       atomic.Bool
 	fail             atomic.Pointer[error]                               // what both calls return, if not nil
 	hold             atomic.Pointer[func(context.Context) error]         // runs before a proposal, if not nil
 	status           atomic.Pointer[func(synod.Status) synod.Status]     // changes what Status says, if not nil
@@ -74,6 +75,14 @@ func (n *node) Status() synod.Status {
 	return status
 }
 
+func (n *node) Leader() (paxos.NodeID, paxos.Ballot) {
+	leader, ballot := n.Node.Leader()
+	if n.leaderless.Load() {
+		return 0, ballot
+	}
+	return leader, ballot
+}
+
 func (n *node) failWith(err error) {
 	if err == nil {
 		n.fail.Store(nil)
@@ -110,8 +119,11 @@ func serve(t testing.TB, change func(*Config)) *serving {
 	if err != nil {
 		t.Fatal(err)
 	}
-	machines := map[byte]synod.StateMachine{MachineKV: s.store, MachineMembers: members}
-	s.node = &node{Node: sequential.New(testMember, testCluster, machines, s.observer.Events())}
+	machines, err := synod.NewMachines(map[byte]synod.StateMachine{MachineKV: s.store, MachineMembers: members})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.node = &node{Node: sequential.New(testMember, testCluster, machines)}
 	l := listen(t)
 	config := Config{
 		Node: s.node, Observer: s.observer, Store: s.store, Members: members, Name: "m3", ClientURLs: []string{"http://127.0.0.1:2"},
