@@ -36,6 +36,7 @@ type Config struct {
 	ElectionTimeout time.Duration
 
 	MaxRequestBytes      int
+	MaxTxnOps            int
 	MaxConcurrentStreams uint32
 
 	ClientTLS TLS

@@ -37,6 +37,7 @@ func TestFlagsReachTheConfig(t *testing.T) {
 		{"--election-timeout 2500", func(c *Config) any { return c.ElectionTimeout }, 2500 * time.Millisecond},
 		{"--max-request-bytes=33554432", func(c *Config) any { return c.MaxRequestBytes }, 32 << 20},
 		{"", func(c *Config) any { return c.MaxRequestBytes }, 1572864},
+		{"--max-txn-ops=5", func(c *Config) any { return c.MaxTxnOps }, 5},
 		{"--max-concurrent-streams=7", func(c *Config) any { return c.MaxConcurrentStreams }, uint32(7)},
 		{"--enable-pprof", func(c *Config) any { return c.EnablePprof }, true},
 		{"--enable-pprof=true", func(c *Config) any { return c.EnablePprof }, true},

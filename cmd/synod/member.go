@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"synod.dev/synod"
+	"synod.dev/synod/disk"
+	"synod.dev/synod/etcdapi"
+	"synod.dev/synod/internal/serverconfig"
+	"synod.dev/synod/kv"
+)
+
+// member is one running member: a store, the node that replicates it, and the API before them.
+type member struct {
+	logger *slog.Logger
+	node   *synod.Node
+	api    *etcdapi.Server
+	served sync.WaitGroup
+	failed chan error // why this member cannot go on; the first reason counts
+
+	closers []func() error // what is open, to be closed in reverse order
+}
+
+// openMember starts a member. On error nothing is left running.
+func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, err error) {
+	m := &member{logger: logger, failed: make(chan error, 1)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, m.close())
+		}
+	}()
+	peerTLS, err := config.PeerMutualTLS()
+	if err != nil {
+		return nil, err
+	}
+	listeners, err := m.listen(config)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.openDirectory(config); err != nil {
+		return nil, err
+	}
+	store, err := kv.Open(kv.Config{Dir: config.StoreDir(), Fail: m.fail, Logger: logger})
+	if err != nil {
+		return nil, err
+	}
+	m.closers = append(m.closers, store.Close)
+	members, err := etcdapi.OpenMembers(filepath.Join(config.DataDir, "members"), founders(config), m.fail)
+	if err != nil {
+		return nil, err
+	}
+	observer := etcdapi.NewObserver()
+	machines := map[byte]synod.StateMachine{etcdapi.MachineKV: store, etcdapi.MachineMembers: members}
+	if m.node, err = openNode(config, peerTLS, machines, observer, logger); err != nil {
+		return nil, err
+	}
+	m.closers = append(m.closers, m.node.Close)
+	m.served.Go(m.watchNode)
+	return m, m.serve(config, etcdapi.Config{
+		Node: m.node, Observer: observer, Store: store, Members: members,
+		Name:                 config.Name,
+		ClientURLs:           config.AdvertiseClientURLs,
+		Listeners:            listeners,
+		Handlers:             m.handlers(config),
+		MaxRequestBytes:      config.MaxRequestBytes,
+		MaxTxnOps:            config.MaxTxnOps,
+		MaxConcurrentStreams: config.MaxConcurrentStreams,
+		RequestTimeout:       requestTimeout(config.ElectionTimeout),
+		Logger:               logger,
+	})
+}
+
+func founders(config *serverconfig.Config) []*pb.Member {
+	var founders []*pb.Member
+	for _, m := range config.Members {
+		founders = append(founders, &pb.Member{ID: m.ID, PeerURLs: []string{m.PeerURL.String()}})
+	}
+	return founders
+}
+
+// serve makes the API and lets it serve in the background.
+func (m *member) serve(config *serverconfig.Config, api etcdapi.Config) (err error) {
+	if m.api, err = etcdapi.New(api); err != nil {
+		return err
+	}
+	m.served.Go(func() {
+		if err := m.api.Serve(); err != nil {
+			m.fail(err)
+		}
+	})
+	m.closers = append(m.closers, m.stopServing)
+	return nil
+}
+
+// fail ends the member; the first reason counts.
+func (m *member) fail(err error) {
+	select {
+	case m.failed <- err:
+	default:
+	}
+}
+
+func (m *member) watchNode() {
+	<-m.node.Done()
+	if err := m.node.Err(); err != nil {
+		m.fail(err)
+	}
+}
+
+// join returns nil once this member can serve: a quorum has confirmed that it sees every acknowledged write.
+func (m *member) join(ctx context.Context) error {
+	for {
+		attempt, cancel := context.WithTimeout(ctx, joinAttempt)
+		err := m.node.Read(attempt)
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+		m.logger.Warn("no quorum yet: waiting for a majority of the members to be up and to reach each other", "error", err)
+		select {
+		case <-m.node.Done():
+			return m.node.Err()
+		default:
+		}
+	}
+}
+
+func (m *member) stopServing() error {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownBound)
+	defer cancel()
+	if err := m.api.Shutdown(ctx); err != nil {
+		m.logger.Warn("requests were still under way and have been cut off", "error", err)
+	}
+	return nil
+}
+
+// close stops serving, then replication, then the store, and returns what went wrong.
+func (m *member) close() error {
+	var errs []error
+	for _, closeOne := range slices.Backward(m.closers) {
+		errs = append(errs, closeOne())
+	}
+	m.served.Wait()
+	return errors.Join(errs...)
+}
+
+// listen binds the clients' sockets first of all, so that a port in use leaves no trace on the disk.
+func (m *member) listen(config *serverconfig.Config) ([]etcdapi.Listener, error) {
+	tlsConfig, err := config.ClientListenTLS()
+	if err != nil {
+		return nil, err
+	}
+	var listeners []etcdapi.Listener
+	bind := func(flag string, metricsOnly bool, urls []url.URL) error {
+		for _, u := range urls {
+			socket, err := net.Listen(serverconfig.ListenAddress(u))
+			if err != nil {
+				return fmt.Errorf("--%s: cannot listen on %s: %w", flag, &u, listenAdvice(err))
+			}
+			m.closers = append(m.closers, func() error {
+				if err := socket.Close(); !errors.Is(err, net.ErrClosed) { // the API has mostly closed it already
+					return err
+				}
+				return nil
+			})
+			l := etcdapi.Listener{Listener: socket, MetricsOnly: metricsOnly}
+			if serverconfig.Secure(u) {
+				l.TLS = tlsConfig
+			}
+			listeners = append(listeners, l)
+		}
+		return nil
+	}
+	if err := bind("listen-client-urls", false, config.ListenClient); err != nil {
+		return nil, err
+	}
+	return listeners, bind("listen-metrics-urls", true, config.ListenMetrics)
+}
+
+func listenAdvice(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return errors.New("the address is in use; stop the process that has it or choose another port")
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return errors.New("this machine does not have that address; use one of its own")
+	case errors.Is(err, syscall.EACCES):
+		return errors.New("permission denied; choose a port above 1023 or grant the right to bind it")
+	}
+	return err
+}
+
+// openDirectory makes the data directory and takes it for this process alone. It refuses a directory that holds real etcd's data, and
+// one without data where there should be some: starting empty in either would look like losing everything.
+func (m *member) openDirectory(config *serverconfig.Config) error {
+	fileSystem := disk.OS()
+	_, err := os.Stat(config.LogDir())
+	fresh := errors.Is(err, fs.ErrNotExist)
+	if fresh {
+		if _, err := os.Stat(filepath.Join(config.DataDir, "member")); err == nil {
+			return fmt.Errorf("%s holds the data of an etcd server, which Synod cannot read; choose another --data-dir", config.DataDir)
+		}
+		if config.InitialClusterState == "existing" {
+			return fmt.Errorf("--initial-cluster-state existing, but %s holds no data: members cannot be added to a running cluster yet; "+
+				"correct --data-dir, or use new when founding a cluster", config.DataDir)
+		}
+	}
+	if err := fileSystem.MkdirAll(config.DataDir); err != nil {
+		return fmt.Errorf("cannot make the data directory: %w; choose a --data-dir that can be written", err)
+	}
+	lock, err := fileSystem.Lock(config.DataDir)
+	if errors.Is(err, disk.ErrLocked) {
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write to the data directory: %w; choose a --data-dir that can be written", err)
+	}
+	m.closers = append(m.closers, lock.Close)
+	return nil
+}
+
+// handlers are Synod's own HTTP paths beside etcd's.
+func (m *member) handlers(config *serverconfig.Config) map[string]http.Handler {
+	handlers := map[string]http.Handler{statusPath: statusHandler(config.Name, m.node)}
+	if config.EnablePprof {
+		handlers["/debug/pprof/"] = http.HandlerFunc(pprof.Index)
+		handlers["/debug/pprof/cmdline"] = http.HandlerFunc(pprof.Cmdline)
+		handlers["/debug/pprof/profile"] = http.HandlerFunc(pprof.Profile)
+		handlers["/debug/pprof/symbol"] = http.HandlerFunc(pprof.Symbol)
+		handlers["/debug/pprof/trace"] = http.HandlerFunc(pprof.Trace)
+	}
+	return handlers
+}
+
+// requestTimeout is etcd's: what a request may wait for the log, with room for two elections.
+func requestTimeout(election time.Duration) time.Duration { return 5*time.Second + 2*election }

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"crypto/tls"
+	"log/slog"
+
+	"synod.dev/synod"
+	"synod.dev/synod/etcdapi"
+	"synod.dev/synod/internal/serverconfig"
+	"synod.dev/synod/paxos"
+)
+
+// commandOverhead is what a command may be longer than the request in it, in bytes.
+const commandOverhead = 1 << 10
+
+// openNode starts replicating the machines, each under its number in the log.
+func openNode(config *serverconfig.Config, peerTLS *tls.Config, machines map[byte]synod.StateMachine, observer *etcdapi.Observer, logger *slog.Logger) (*synod.Node, error) {
+	machine, err := synod.NewMachines(machines)
+	if err != nil {
+		return nil, err
+	}
+	var members []synod.Member
+	for _, m := range config.Members {
+		members = append(members, synod.Member{ID: paxos.NodeID(m.ID), Name: m.Name, Address: m.PeerURL.Host})
+	}
+	return synod.Open(synod.Config{
+		ID:              paxos.NodeID(config.Self.ID),
+		Cluster:         serverconfig.ClusterID(config.Members),
+		Members:         members,
+		Dir:             config.LogDir(),
+		Machine:         machine,
+		Listen:          config.ListenPeer.Host,
+		TLS:             peerTLS,
+		Heartbeat:       config.Heartbeat,
+		ElectionTimeout: config.ElectionTimeout,
+		MaxCommandBytes: config.MaxRequestBytes + commandOverhead,
+		Logger:          logger,
+		Events:          observer.Events(),
+	})
+}
