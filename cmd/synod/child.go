@@ -22,7 +22,7 @@ const lineLimit = 64 << 10
 type child struct {
 	name    string
 	command *exec.Cmd
-	show    func(line string)
+	out     *console
 	ready   chan<- *child // told once it serves
 	exited  chan struct{} // closed once it has ended and its log is read to the end
 
@@ -32,10 +32,10 @@ type child struct {
 	err      error  // how it ended
 }
 
-// start starts this very program as the member m. Its log goes to NAME.log in dir; warnings and errors are also given to show.
+// start starts this very program as the member m. Its log goes to NAME.log in dir; warnings and errors are also printed.
 // It is sent to ready once it serves, and to exited when it has ended; both channels must have room.
 // The calling goroutine must be locked to its thread and outlive the child: on Linux the kernel ends the child with that thread.
-func start(s shape, m localMember, dir string, show func(line string), ready, exited chan<- *child) (*child, error) {
+func start(s shape, m localMember, dir string, out *console, ready, exited chan<- *child) (*child, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("cannot find the program itself: %w", err)
@@ -44,7 +44,7 @@ func start(s shape, m localMember, dir string, show func(line string), ready, ex
 	if err != nil {
 		return nil, fmt.Errorf("cannot write the log of %s: %w", m.Name, err)
 	}
-	c := &child{name: m.Name, show: show, ready: ready, exited: make(chan struct{})}
+	c := &child{name: m.Name, out: out, ready: ready, exited: make(chan struct{})}
 	c.command = exec.Command(program, s.serveArguments(m, dir)...)
 	c.command.Env = withoutSettings(os.Environ())
 	c.command.SysProcAttr = boundToParent()
@@ -83,7 +83,7 @@ func (c *child) follow(output io.Reader, log *os.File) {
 		if len(line) > 0 {
 			if _, err := log.Write(line); err != nil && logErr == nil {
 				logErr = err
-				c.show(fmt.Sprintf("%s: its log cannot be written any more: %v", c.name, err))
+				c.out.quote(c.name, fmt.Sprintf("its log cannot be written any more: %v", err))
 			}
 			c.listen(strings.TrimRight(string(line), "\n"))
 		}
@@ -99,16 +99,16 @@ func (c *child) listen(line string) {
 	var entry map[string]any
 	if json.Unmarshal([]byte(line), &entry) != nil { // no log line but the program's last word before it exits
 		c.lastWord = line
-		c.show(c.name + ": " + line)
+		c.out.quote(c.name, line)
 		return
 	}
 	message := summary(entry)
 	switch entry["level"] {
 	case "error":
 		c.lastWord = message
-		c.show(c.name + ": " + message)
+		c.out.quote(c.name, message)
 	case "warn":
-		c.show(c.name + ": " + message)
+		c.out.quote(c.name, message)
 	}
 	if entry["msg"] == readyLine && !c.serves {
 		c.serves = true

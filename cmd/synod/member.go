@@ -145,12 +145,27 @@ func (m *member) join(ctx context.Context) error {
 }
 
 func (m *member) stopServing() error {
-	ctx, cancel := context.WithTimeout(context.Background(), shutdownBound)
+	ctx, cancel := context.WithTimeout(context.Background(), drainBound)
 	defer cancel()
 	if err := m.api.Shutdown(ctx); err != nil {
 		m.logger.Warn("requests were still under way and have been cut off", "error", err)
 	}
 	return nil
+}
+
+// stop closes the member in good order. It gives up when the member fails meanwhile, or when it takes longer than closeBound because a disk does not
+// answer: what was acknowledged is durable without any of this.
+func (m *member) stop() error {
+	closed := make(chan error, 1)
+	go func() { closed <- m.close() }()
+	select {
+	case err := <-closed:
+		return err
+	case err := <-m.failed:
+		return err
+	case <-time.After(closeBound):
+		return fmt.Errorf("stopped the hard way, since closing took longer than %v; what was acknowledged is on disk, but see to the disk", closeBound)
+	}
 }
 
 // close stops serving, then replication, then the store, and returns what went wrong.

@@ -21,8 +21,9 @@ import (
 const (
 	// readyLine tells people's tools, etcd's own test suites among them, that the member serves.
 	readyLine = "ready to serve client requests"
-	// shutdownBound is how long requests under way may take to end after the signal to stop.
-	shutdownBound = 5 * time.Second
+	// drainBound is how long requests under way may take to end after the signal to stop, and closeBound how long all of stopping may take.
+	drainBound = 5 * time.Second
+	closeBound = drainBound + 3*time.Second
 	// joinAttempt is how long to wait for a quorum before saying that there is none yet.
 	joinAttempt = 10 * time.Second
 )
@@ -132,12 +133,14 @@ func serve(stop context.Context, config *serverconfig.Config, logger *slog.Logge
 			}
 			joined = nil
 		case <-stop.Done():
-			logger.Info("stopping: no new requests; those under way may end", "bound", shutdownBound)
-			err := m.close()
-			logger.Info("stopped", "name", config.Name)
+			logger.Info("stopping: no new requests; those under way may end", "bound", drainBound)
+			err := m.stop()
+			if err == nil {
+				logger.Info("stopped", "name", config.Name)
+			}
 			return err
 		case err := <-m.failed:
-			return errors.Join(err, m.close())
+			return err // and exit: to close what stands on a broken disk may take for ever
 		}
 	}
 }

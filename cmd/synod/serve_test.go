@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -274,6 +275,49 @@ func TestADirectoryInUseIsRefused(t *testing.T) {
 		t.Error("it does not say why")
 	}
 	first.stops()
+}
+
+func TestADirectoryOfAnotherClusterOrMemberIsRefused(t *testing.T) {
+	a := newAlone(t)
+	first := a.serve(t)
+	first.await(readyLine)
+	first.stops()
+	other := newAlone(t)
+	other.dir = a.dir // another peer URL makes another member
+	for _, start := range []func() *process{
+		func() *process { return a.serve(t, "--initial-cluster-token=other") },
+		func() *process { return other.serve(t) },
+	} {
+		p := start()
+		p.exitsWith(exitFailure)
+		if !strings.Contains(p.lastLine(), "belongs to another member") {
+			t.Error("it does not say why")
+		}
+	}
+}
+
+func TestAMemberWhoseDiskFailsAcknowledgesNothingMoreAndExits(t *testing.T) {
+	a := newAlone(t)
+	p := a.serve(t)
+	p.await(readyLine)
+	put(t, a.client, "before", "1")
+	nothing := &unix.Rlimit{} // no byte may be written to any file
+	if err := unix.Prlimit(p.command.Process.Pid, unix.RLIMIT_FSIZE, nothing, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pb.NewKVClient(dial(t, a.client)).Put(patient(t), &pb.PutRequest{Key: []byte("after"), Value: []byte("2")}); err == nil {
+		t.Error("a write that is on no disk was acknowledged")
+	}
+	p.exitsWith(exitFailure)
+	if !strings.HasPrefix(p.lastLine(), "synod: ") || !strings.Contains(p.lastLine(), "file too large") {
+		t.Error("it does not say why")
+	}
+	again := a.serve(t)
+	again.await(readyLine)
+	if got := get(t, a.client, "before"); got != "1" {
+		t.Errorf("what was acknowledged is gone: %q", got)
+	}
+	again.stops()
 }
 
 // TestUsageErrors: each is refused in one line, with exit code 2, and nothing is made.

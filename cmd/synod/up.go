@@ -20,7 +20,7 @@ const (
 	// upBound is how long a local cluster may take until all members serve.
 	upBound = time.Minute
 	// downBound is how long its members may take to stop before they are killed: a little more than they take themselves.
-	downBound = shutdownBound + 5*time.Second
+	downBound = closeBound + 2*time.Second
 )
 
 // upOptions are the flags of `synod up`.
@@ -76,14 +76,9 @@ func up(stop context.Context, o upOptions, stdout io.Writer) (err error) {
 			defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 		}
 	}
-	var printing sync.Mutex
-	say := func(line string) {
-		printing.Lock()
-		defer printing.Unlock()
-		fmt.Fprintln(stdout, line)
-	}
-	say(fmt.Sprintf("starting %d members in %s%s", len(s.Members), dir, note))
-	cluster, err := startCluster(s, dir, say)
+	out := &console{w: stdout}
+	out.say("starting %d members in %s%s", len(s.Members), dir, note)
+	cluster, err := startCluster(s, dir, out)
 	if err != nil {
 		return errors.Join(err, cluster.stop())
 	}
@@ -93,17 +88,47 @@ func up(stop context.Context, o upOptions, stdout io.Writer) (err error) {
 	case stop.Err() != nil:
 		return cluster.stop()
 	}
-	say(fmt.Sprintf("all %d members are ready\n\n  endpoints  %s\n  data       %s\n  try        etcdctl --endpoints=%s put hello world\n\nCtrl-C stops the cluster.",
-		len(s.Members), s.endpoints(), dir, s.endpoints()))
-	if err := cluster.watch(stop, say); err != nil {
+	out.say("all %d members are ready\n\n  endpoints  %s\n  data       %s\n  try        etcdctl --endpoints=%s put hello world\n\nCtrl-C stops the cluster.",
+		len(s.Members), s.endpoints(), dir, s.endpoints())
+	if err := cluster.watch(stop, out); err != nil {
 		return err
 	}
-	say("stopping")
+	out.say("stopping")
+	out.mute() // members that go one by one miss each other
 	if err := cluster.stop(); err != nil {
 		return err
 	}
-	say("stopped")
+	out.say("stopped")
 	return nil
+}
+
+// console is where the cluster's words and those of its members are printed, whole lines at a time.
+type console struct {
+	mu    sync.Mutex
+	w     io.Writer
+	muted bool
+}
+
+// say prints a line of the cluster's own.
+func (c *console) say(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fmt.Fprintf(c.w, format+"\n", args...)
+}
+
+// quote prints a line of a member's, unless members are muted.
+func (c *console) quote(name, line string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.muted {
+		fmt.Fprintf(c.w, "%s: %s\n", name, line)
+	}
+}
+
+func (c *console) mute() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.muted = true
 }
 
 // prepare decides on the cluster's shape and directory.
@@ -157,10 +182,10 @@ type localCluster struct {
 }
 
 // startCluster starts every member. On error the result holds those that were started.
-func startCluster(s shape, dir string, say func(string)) (*localCluster, error) {
+func startCluster(s shape, dir string, out *console) (*localCluster, error) {
 	l := &localCluster{ready: make(chan *child, len(s.Members)), exited: make(chan *child, len(s.Members))}
 	for _, m := range s.Members {
-		c, err := start(s, m, dir, say, l.ready, l.exited)
+		c, err := start(s, m, dir, out, l.ready, l.exited)
 		if err != nil {
 			return l, err
 		}
@@ -187,13 +212,13 @@ func (l *localCluster) awaitReady(stop context.Context) error {
 }
 
 // watch reports members that end, until stop ends or none is left.
-func (l *localCluster) watch(stop context.Context, say func(string)) error {
+func (l *localCluster) watch(stop context.Context, out *console) error {
 	for range l.members {
 		select {
 		case <-stop.Done():
 			return nil
 		case c := <-l.exited:
-			say(fmt.Sprintf("%s has stopped and is not started again: %s", c.name, c.lastError()))
+			out.say("%s has stopped and is not started again: %s", c.name, c.lastError())
 		}
 	}
 	return errors.New("all members have stopped")
