@@ -74,7 +74,7 @@ func (c *Config) checkTLS() error {
 	case Secure(c.ListenPeer) != Secure(c.Self.PeerURL):
 		return fmt.Errorf("--listen-peer-urls %s and --initial-advertise-peer-urls %s mix http and https; use one", &c.ListenPeer, &c.Self.PeerURL)
 	case Secure(c.ListenPeer) && c.PeerTLS.TrustedCAFile == "":
-		return errors.New("--peer-trusted-ca-file is missing: without it any stranger could vote; name the CA that signs the members' certificates")
+		return errors.New("--peer-trusted-ca-file is missing: members verify each other's certificates; name the CA that signs them")
 	case limits.maxVersion != 0 && limits.maxVersion < limits.minVersion:
 		return errors.New("--tls-max-version is below --tls-min-version; correct one")
 	case limits.minVersion == tls.VersionTLS13 && len(limits.cipherSuites) > 0:
@@ -127,6 +127,9 @@ func (c *Config) PeerMutualTLS() (*tls.Config, error) {
 		return nil, err
 	}
 	config.RootCAs = config.ClientCAs
+	if config.MaxVersion == 0 || config.MaxVersion >= tls.VersionTLS13 {
+		config.MinVersion = tls.VersionTLS13
+	}
 	return config, nil
 }
 
