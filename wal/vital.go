@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"synod.dev/synod/disk"
@@ -155,10 +154,8 @@ func readVital(f disk.File) (*vitalFile, state, error) {
 	var holders [2]bool // which halves hold the latest
 	block := make([]byte, vitalBlockBytes)
 	for n := range vitalCopies {
-		if _, err := f.ReadAt(block, int64(n)*vitalBlockBytes); err != nil && !errors.Is(err, io.EOF) {
+		if read, _ := f.ReadAt(block, int64(n)*vitalBlockBytes); read < len(block) {
 			continue // a copy that cannot be read is a bad copy: that is what the others are for
-		} else if err != nil {
-			clear(block)
 		}
 		s, sequence, err := decodeVital(block, uint32(n))
 		if errors.Is(err, ErrVersion) {

@@ -1,0 +1,316 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"synod.dev/synod/disk"
+	"synod.dev/synod/paxos"
+)
+
+// written is a log of four batches that was killed after its last sync: the first three are below a watermark, the
+// last is not.
+func written(t *testing.T) (m *disk.Mem, batches [][]*paxos.Record) {
+	batches = [][]*paxos.Record{
+		{promise(2), accept(1, 2, "the first")},
+		{accept(2, 2, "two"), accept(3, 2, valueOf(3, 600)), accept(4, 2, "four")},
+		{chosen(5, "five")},
+		{accept(6, 3, "six"), accept(7, 3, valueOf(7, 300))},
+	}
+	m = disk.NewMem()
+	l := mustOpen(t, m)
+	for _, b := range batches {
+		commit(t, l, b...)
+	}
+	m.Kill()
+	return m, batches
+}
+
+func segmentPath(id segmentID) string { return join(testDir, id.fileName()) }
+
+func copyOf(m *disk.Mem) *disk.Mem { return m.Crash(disk.KeepAll) }
+
+func fileSize(t *testing.T, m *disk.Mem, name string) int64 {
+	t.Helper()
+	content, err := readSegment(m, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int64(len(content))
+}
+
+// fates counts what became of a log with one byte changed.
+type fates struct{ refused, unknown, cut, harmless int }
+
+// judgeFlip opens a log with one byte changed. Of the first acknowledged records none may be missing silently, or read wrong.
+func (f *fates) judgeFlip(t *testing.T, m *disk.Mem, records []*paxos.Record, acknowledged int, what string) {
+	t.Helper()
+	l, err := Open(m, testDir, testOptions)
+	if err != nil {
+		if !errors.Is(err, ErrMayNotVote) {
+			t.Fatalf("%s: %v", what, err)
+		}
+		f.refused++
+		return
+	}
+	defer mustClose(t, l)
+	if got := int(l.Durable()); got < acknowledged {
+		t.Fatalf("%s: cut to %d records of %d", what, got, acknowledged)
+	} else if got < len(records) {
+		f.cut++
+	} else if len(l.Unknown()) > 0 {
+		f.unknown++
+	} else {
+		f.harmless++
+	}
+	if got := l.Vital().Promised; got != ballot(3) {
+		t.Fatalf("%s: promised %v", what, got)
+	}
+	for i, want := range records {
+		if want.Slot == 0 {
+			continue
+		}
+		got, err := l.Read(want.Slot)
+		switch {
+		case err == nil && slices.Equal(got.Seal(), want.Seal()):
+		case errors.Is(err, ErrUnknown) && i < int(l.Durable()):
+			if !slices.ContainsFunc(l.Unknown(), func(u UnknownSlot) bool { return u.Slot == want.Slot && !u.Ballot.Less(want.Ballot) }) {
+				t.Fatalf("%s: slot %d is unknown and not reported: %v", what, want.Slot, l.Unknown())
+			}
+		case errors.Is(err, ErrNotFound) && i >= acknowledged:
+		default:
+			t.Fatalf("%s: slot %d: %v, %v", what, want.Slot, got, err)
+		}
+	}
+}
+
+func flipEveryByte(t *testing.T, m *disk.Mem, name string, records []*paxos.Record, acknowledged int, masks ...byte) (f fates) {
+	t.Helper()
+	for offset := range fileSize(t, m, name) {
+		for _, mask := range masks {
+			image := copyOf(m)
+			if err := image.Flip(name, offset, mask); err != nil {
+				t.Fatal(err)
+			}
+			f.judgeFlip(t, image, records, acknowledged, fmt.Sprintf("byte %d ^ %#x of %s", offset, mask, name))
+		}
+	}
+	t.Logf("%s: %+v", name, f)
+	return f
+}
+
+func TestNoFlippedByteBelowTheWatermarkIsCutSilently(t *testing.T) {
+	m, batches := written(t)
+	tail := batches[len(batches)-1]
+	records := slices.Concat(batches...)
+	f := flipEveryByte(t, m, segmentPath(1), records, len(records)-len(tail), 0x01, 0x80, 0xff)
+	if f.refused == 0 || f.unknown == 0 || f.cut == 0 || f.harmless == 0 {
+		t.Errorf("fates that never occurred: %+v", f)
+	}
+}
+
+func TestNoFlippedByteIsCutAfterACleanClose(t *testing.T) {
+	m, batches := written(t)
+	mustClose(t, mustOpen(t, m))
+	records := slices.Concat(batches...)
+	if f := flipEveryByte(t, m, segmentPath(1), records, len(records), 0x01, 0x80, 0xff); f.cut > 0 || f.unknown == 0 || f.refused == 0 {
+		t.Errorf("fates: %+v", f)
+	}
+}
+
+func TestNoFlippedByteOfTheVitalStateMatters(t *testing.T) {
+	m, batches := written(t)
+	records := slices.Concat(batches...)
+	if f := flipEveryByte(t, m, join(testDir, vitalName), records, len(records), 0x04); f.harmless != vitalCopies*vitalBlockBytes {
+		t.Errorf("fates: %+v", f)
+	}
+}
+
+func TestADamagedRecordStaysUnknownUntilItIsWrittenAgain(t *testing.T) {
+	m, _ := written(t)
+	damage(t, m, 3)
+	for range 3 { // each recovery copies the tail, and must not make good what it copies
+		l := mustOpen(t, m)
+		if got, want := l.Unknown(), []UnknownSlot{{Slot: 3, Ballot: ballot(2), LSN: 4}}; !slices.Equal(got, want) {
+			t.Fatalf("unknown %v, want %v", got, want)
+		}
+		_, err := l.Read(3)
+		expectError(t, "Read of a damaged record", err, ErrUnknown)
+		m.Kill()
+	}
+	l := mustOpen(t, m)
+	commit(t, l, accept(3, 9, "healed"))
+	expectValue(t, l, 3, "healed")
+	if len(l.Unknown()) > 0 {
+		t.Errorf("unknown %v after the slot was written again", l.Unknown())
+	}
+	m.Kill()
+	l = mustOpen(t, m)
+	expectValue(t, l, 3, "healed")
+	if len(l.Unknown()) > 0 {
+		t.Errorf("unknown %v after a restart", l.Unknown())
+	}
+}
+
+// damage flips a byte in the value of the last record of a slot.
+func damage(t *testing.T, m *disk.Mem, slot paxos.Slot) {
+	t.Helper()
+	at := find(t, m, slot)
+	if err := m.Flip(join(testDir, at.Segment), at.Offset+paxos.RecordHeaderSize, 1); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// find returns where the last record of a slot lies.
+func find(t *testing.T, m *disk.Mem, slot paxos.Slot) (at Entry) {
+	t.Helper()
+	if _, err := Dump(m, testDir, func(e Entry) error {
+		if e.Record != nil && e.Record.Slot == slot {
+			at = e
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+func TestADamagedRecordHidesAnEarlierOneAndNotALaterOne(t *testing.T) {
+	m := disk.NewMem()
+	l := mustOpen(t, m)
+	commit(t, l, accept(1, 1, "early"), accept(2, 1, "early"))
+	commit(t, l, accept(1, 2, "middle"), accept(2, 2, "middle"))
+	m.Kill()
+	damage(t, m, 1)
+	damage(t, m, 2)
+	l = mustOpen(t, m)
+	if l.Durable() != 2 {
+		t.Fatalf("a damaged tail was not cut: %d records", l.Durable())
+	}
+	commit(t, l, accept(1, 2, "middle"), accept(2, 2, "middle"))
+	commit(t, l, accept(2, 3, "late"))
+	m.Kill()
+	at := find(t, m, 1)
+	for _, offset := range []int64{at.Offset, at.Offset + int64(at.position.size)} { // of slot 1, and of slot 2 next to it
+		if err := m.Flip(segmentPath(1), offset+paxos.RecordHeaderSize, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l = mustOpen(t, m)
+	if got := l.Unknown(); len(got) != 1 || got[0].Slot != 1 {
+		t.Errorf("unknown %v, want slot 1 alone", got)
+	}
+	_, err := l.Read(1)
+	expectError(t, "Read of the damaged slot", err, ErrUnknown)
+	expectValue(t, l, 2, "late")
+}
+
+func TestRotWhileTheLogIsOpenIsNeverServed(t *testing.T) {
+	m, _ := written(t)
+	l := mustOpen(t, m)
+	damage(t, m, 2)
+	_, err := l.Read(2)
+	expectError(t, "Read", err, ErrUnknown)
+	if err := l.Replay(0, func(paxos.LSN, *paxos.Record) error { return nil }); err == nil {
+		t.Error("Replay passed over a record that was sound when the log was opened")
+	}
+	expectValue(t, l, 1, "the first")
+}
+
+func TestAMissingSegmentIsNotAShorterLog(t *testing.T) {
+	for id := segmentID(1); id <= 5; id++ {
+		m := disk.NewMem()
+		l := mustOpen(t, m)
+		commitSlots(t, l, 1, 20, 500)
+		if n := l.live().id; n != 5 {
+			t.Fatalf("the live segment is %d", n)
+		}
+		m.Kill()
+		if err := m.Remove(segmentPath(id)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Open(m, testDir, testOptions)
+		expectError(t, fmt.Sprintf("Open without segment %d", id), err, ErrMayNotVote)
+	}
+}
+
+func TestEveryCombinationOfDamagedCopiesOfTheVitalStateIsSurvivedButAll(t *testing.T) {
+	for mask := range 1 << vitalCopies {
+		m, _ := written(t)
+		for n := range vitalCopies {
+			if mask>>n&1 == 1 {
+				if err := m.Flip(join(testDir, vitalName), int64(n)*vitalBlockBytes+60, 0x10); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		l, err := Open(m, testDir, testOptions)
+		if mask == 1<<vitalCopies-1 {
+			expectError(t, "Open with all copies damaged", err, ErrMayNotVote)
+			continue
+		}
+		if err != nil {
+			t.Fatalf("copies %04b damaged: %v", mask, err)
+		}
+		if got := l.Vital().Promised; got != ballot(3) {
+			t.Errorf("copies %04b damaged: promised %v", mask, got)
+		}
+		mustClose(t, l)
+	}
+}
+
+func TestASurvivingCopyIsNeverWrittenOverBeforeAnotherIsDurable(t *testing.T) {
+	for only := range vitalCopies {
+		m, _ := written(t)
+		for n := range vitalCopies {
+			if n != only {
+				if err := m.Flip(join(testDir, vitalName), int64(n)*vitalBlockBytes+60, 0x10); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		tears := 0
+		m.Intercept(func(c disk.Call) error {
+			if c.Op != disk.OpSync || c.Name != join(testDir, vitalName) {
+				return nil
+			}
+			tears++
+			torn := m.Crash(func(n int) int { // each sector torn in the middle
+				if n == disk.SectorBytes-1 {
+					return n / 2
+				}
+				return max(0, n-2)
+			})
+			l, err := Open(torn, testDir, testOptions)
+			if err != nil {
+				t.Errorf("only copy %d was sound, and the write was torn: %v", only, err)
+				return nil
+			}
+			if got := l.Vital().Promised; got != ballot(3) {
+				t.Errorf("only copy %d was sound: promised %v", only, got)
+			}
+			return nil
+		})
+		mustOpen(t, m)
+		if tears != 2 {
+			t.Errorf("the vital state was synced %d times", tears)
+		}
+	}
+}
+
+func TestTheVerdictsAreTotal(t *testing.T) {
+	for n := range 8 {
+		e := evidence{batch: n&1 > 0, record: n&2 > 0, durable: n&4 > 0}
+		state, ok := verdicts[e]
+		switch {
+		case !ok:
+			t.Errorf("%+v has no verdict", e)
+		case e.durable && state == Torn:
+			t.Errorf("%+v is below a watermark, and would be cut", e)
+		case state == Sound && !(e.batch && e.record):
+			t.Errorf("%+v is served", e)
+		}
+	}
+}
