@@ -152,8 +152,14 @@ func TestFrameAboveThePeersLimitEndsOnlyItsConnection(t *testing.T) {
 
 func TestBlackHoleIsNoticedAndWhatIsQueuedIsLetGo(t *testing.T) {
 	var swallowing atomic.Bool
+	noticed := make(chan struct{})
+	notice := sync.OnceFunc(func() { close(noticed) })
+	defer notice()
 	a, b := through(t, func(_ int, _ direction, piece []byte) ([]byte, error) {
 		if swallowing.Load() {
+			if len(piece) == 0 {
+				<-noticed // neither side learns that the other has closed
+			}
 			return nil, nil // the network still acknowledges every byte
 		}
 		return piece, nil
@@ -166,6 +172,7 @@ func TestBlackHoleIsNoticedAndWhatIsQueuedIsLetGo(t *testing.T) {
 	if why := await(t, a.disconnected, "disconnection"); !errors.Is(why, errSilent) {
 		t.Errorf("disconnected because: %v", why)
 	}
+	notice()
 	awaitStats(t, a, "an empty queue", func(s PeerStats) bool {
 		return s.Classes[Control].FramesQueued == 0 && s.Classes[Control].BytesQueued == 0
 	})

@@ -17,7 +17,8 @@ const (
 )
 
 // tamper is called with what is read from one connection (numbered from 1), piece by piece, in order. What it returns is
-// passed on; an error cuts the connection.
+// passed on; an error cuts the connection. An empty piece is the end of what came that way, and is passed on as such
+// when tamper returns.
 type tamper func(connection int, way direction, piece []byte) ([]byte, error)
 
 var errCut = errors.New("cut by the test")
@@ -79,6 +80,7 @@ func (p *proxy) pass(n int, way direction, to, from net.Conn) {
 	for {
 		got, err := from.Read(buffer)
 		if err != nil {
+			p.tamper(n, way, nil)
 			return
 		}
 		piece, err := p.tamper(n, way, buffer[:got])

@@ -235,6 +235,22 @@ func TestNothingIsDeliveredBeforeTheHandshakeIsComplete(t *testing.T) {
 	})
 }
 
+func TestStreamHasToBeginWithABegin(t *testing.T) {
+	for _, kind := range []messageKind{kindHello, kindWelcome, 9} {
+		t.Run(fmt.Sprintf("not with kind %d", kind), func(t *testing.T) {
+			alone(t, func(t *testing.T, n *node, door *pipes) {
+				s := door.dial(t)
+				s.write(appendMessage(nil, kindHello, friend.encode()))
+				s.hear()
+				s.write(appendMessage(nil, kind, nil))
+				if more := s.untilClosed(); len(more) != 0 {
+					t.Errorf("it was answered with %q", more)
+				}
+			})
+		})
+	}
+}
+
 func TestGarbageIsClosedWithoutAnAnswer(t *testing.T) {
 	alone(t, func(t *testing.T, n *node, door *pipes) {
 		s := door.dial(t)
@@ -282,12 +298,16 @@ func TestHalfAHandshakeEndsAtItsDeadlineHoweverSlowlyItGoesOn(t *testing.T) {
 func TestUnfinishedHandshakesAreBoundedAndTheOldestHasToGo(t *testing.T) {
 	const limit = 3
 	alone(t, func(t *testing.T, n *node, door *pipes) {
+		began := time.Now()
 		idlers := make([]*stranger, 2*limit)
 		for i := range idlers {
 			idlers[i] = door.dial(t)
 			synctest.Wait()
 		}
 		friendIsServed(t, n, door) // takes one more place
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("places came free only after %v", waited)
+		}
 		for i, s := range idlers {
 			gone := s.isClosed()
 			if want := i <= limit; gone != want {
@@ -334,6 +354,30 @@ func TestNewConnectionEndsTheOldOneAndWaitsForItsLastFrame(t *testing.T) {
 			note("begin %d %s", f.from.Incarnation, f.payload)
 			<-release
 			note("end %d %s", f.from.Incarnation, f.payload)
+		}
+	})
+}
+
+func TestCloseReturnsOnlyAfterTheLastCallOfTheHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		door := newPipes()
+		release := make(chan struct{})
+		n := start(t, 1, door, []Peer{{2, nowhere}}, func(_ *Config, r *recorder) {
+			r.receive = func(received) { <-release }
+		})
+		s := door.dial(t)
+		s.become(friend)
+		s.write(encodeFrames(Control, []byte("slow")))
+		synctest.Wait()
+		closed := make(chan error, 1)
+		go func() { closed <- n.Close() }()
+		synctest.Wait()
+		if len(closed) != 0 {
+			t.Error("Close returned while Receive was being called")
+		}
+		close(release)
+		if err := <-closed; err != nil {
+			t.Error(err)
 		}
 	})
 }

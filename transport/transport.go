@@ -120,7 +120,7 @@ type Config struct {
 	// HandshakeTimeout bounds the time from dialling or accepting to the first frame. Default 5 s.
 	HandshakeTimeout time.Duration
 	// IdleTimeout is how long a connection may give no sign of life, in either direction, before it is closed and
-	// what is queued for it dropped. Default 5 s.
+	// what is queued for it dropped. Default 5 s; alike on all members, as each gives four signs of life within its own.
 	IdleTimeout time.Duration
 }
 

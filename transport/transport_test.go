@@ -112,12 +112,14 @@ func TestQueueIsBoundedAndWhatItTookArrives(t *testing.T) {
 		"by bytes":  {1 << 20, 4 << 20, 100 << 10},
 	} {
 		t.Run(name, func(t *testing.T) {
-			entered, release := make(chan struct{}, 1), make(chan struct{})
+			entered, stuck := make(chan struct{}, 1), make(chan struct{})
+			release := sync.OnceFunc(func() { close(stuck) })
+			defer release()
 			a, b := pair(t, func(cfg *Config, r *recorder) {
 				cfg.MaxFrameBytes, cfg.QueueFrames, cfg.QueueBytes = 1<<20, bound.frames, bound.bytes
 				r.receive = func(f received) {
 					offer(entered, struct{}{})
-					<-release
+					<-stuck
 					r.frames <- f
 				}
 			})
@@ -136,7 +138,7 @@ func TestQueueIsBoundedAndWhatItTookArrives(t *testing.T) {
 			if got.FramesQueued > bound.frames || got.BytesQueued > bound.bytes || got.FramesDropped != 1 {
 				t.Errorf("the bound is %+v, and the queue holds %+v", bound, got)
 			}
-			close(release)
+			release()
 			for i := range taken {
 				copy(number, await(t, b.frames, "frame").payload)
 				if n := binary.LittleEndian.Uint64(number); n != uint64(i) {
@@ -343,10 +345,12 @@ func TestConnectedMeansEveryClass(t *testing.T) {
 	var n *node
 	target := start(t, 2, listen(t, "127.0.0.1:0"), []Peer{{1, nowhere}})
 	// The proxy lets the second connection through only when the test says so.
-	admit := make(chan struct{})
+	held := make(chan struct{})
+	admit := sync.OnceFunc(func() { close(held) })
+	defer admit()
 	p := startProxy(t, target.address, func(connection int, way direction, piece []byte) ([]byte, error) {
 		if connection == 2 && way == forward {
-			<-admit
+			<-held
 		}
 		return piece, nil
 	})
@@ -357,7 +361,7 @@ func TestConnectedMeansEveryClass(t *testing.T) {
 	if len(n.connected) != 0 {
 		t.Error("Connected was called with one class missing")
 	}
-	close(admit)
+	admit()
 	await(t, n.connected, "connection")
 	for class := range Class(classes) {
 		n.mustSend(t, 2, class, []byte("x"))
