@@ -4,15 +4,22 @@ import "testing"
 
 // BenchmarkRoundTrip sends a frame of 100 bytes there and back, one at a time.
 func BenchmarkRoundTrip(b *testing.B) {
-	var near, far *node
 	answered := make(chan struct{}, 1)
-	near, far = pair(b, func(cfg *Config, r *recorder) {
+	started := make(chan *node, 1)
+	near, far := pair(b, func(cfg *Config, r *recorder) {
 		if cfg.Self.Node == 1 {
 			r.receive = func(received) { answered <- struct{}{} }
-		} else {
-			r.receive = func(f received) { far.Send(1, Control, f.payload) }
+			return
+		}
+		var self *node
+		r.receive = func(f received) {
+			if self == nil {
+				self = <-started
+			}
+			self.Send(1, Control, f.payload)
 		}
 	})
+	started <- far
 	payload := make([]byte, 100)
 	for b.Loop() {
 		near.mustSend(b, 2, Control, payload)
