@@ -198,7 +198,8 @@ func (l *Log) segmentOf(id segmentID, first paxos.LSN) (*segment, error) {
 
 // resume finds the place for the next batch. If there are records beyond the last known watermark it first writes their segment again,
 // into a fresh file, syncs that, and puts it in the place of the old one: a sync of theirs may have failed in an earlier process, and then the
-// page cache shows them, and goes on to call them clean, though they are not on disk.
+// page cache shows them, and goes on to call them clean, though they are not on disk. It does so, too, if something torn was
+// cut off: were its header left behind, it would be below a watermark once the next segment has a batch, and count as corrupt.
 func (l *Log) resume(v *survey) error {
 	l.durable = v.last
 	if v.tail == nil {
@@ -209,7 +210,7 @@ func (l *Log) resume(v *survey) error {
 		return err
 	}
 	live.end = int64(v.tail.end)
-	if v.last <= l.state.durable {
+	if v.last <= l.state.durable && !v.cut {
 		return nil
 	}
 	return l.rewrite(live, v.tail.batches)

@@ -106,9 +106,6 @@ func (l *Log) replaySegment(s *segment, end paxos.LSN, from paxos.Slot, fn func(
 	}
 	next := s.first
 	for _, b := range readChain(content, 0, l.state.Incarnation, s.id).batches {
-		if b.first >= end {
-			break // torn, and still there until the next batch is written over it
-		}
 		next = b.next()
 		if err := l.replayBatch(&b, from, fn); err != nil {
 			return err

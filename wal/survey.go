@@ -68,6 +68,7 @@ type survey struct {
 	blank    []segmentID // no batch in them
 	tail     *chain      // the last that is not blank, without what is torn; nil if there is none
 	last     paxos.LSN   // the last record that is not torn
+	cut      bool        // whether something torn was cut off the tail
 }
 
 // walk calls fn for each record in the order of the log, and for each place where there must have been records and
@@ -179,7 +180,7 @@ func (v *survey) walkTail(fn func(Entry) error) error {
 			return err
 		}
 	}
-	if kept < len(b.entries) {
+	if v.cut = kept < len(b.entries); v.cut {
 		c.cut(kept)
 	}
 	return v.checkEnd(fn)
