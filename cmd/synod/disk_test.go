@@ -127,6 +127,47 @@ func TestOnlyWhatTheDiskProvesIsChosen(t *testing.T) {
 	}
 }
 
+// A damaged record has no value, which must not be taken for a no-op.
+func TestAChosenRecordThatIsDamagedIsAGap(t *testing.T) {
+	dir := t.TempDir()
+	b := ballotOf(1, 0xb)
+	writeLog(t, dir, accept(1, b, 0, putValue(t, "damaged")), accept(2, b, 1, putValue(t, "sound")), accept(3, b, 2, nil))
+	damage(t, dir, "damaged")
+	var stdout, stderr bytes.Buffer
+	if code := run([]string{"synod", "disk", "dump", dir, "--json"}, &stdout, &stderr); code != exitFailure {
+		t.Errorf("exit code %d: %s", code, &stderr)
+	}
+	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
+	if len(lines) != 2 || !strings.Contains(lines[0], `"slot":1,"gap"`) || !strings.Contains(lines[1], `"slot":2,"index":0`) {
+		t.Errorf("%s", &stdout)
+	}
+	stdout.Reset()
+	if code := run([]string{"synod", "disk", "dump", dir}, &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "corrupt") {
+		t.Errorf("exit code %d: %s", code, &stdout)
+	}
+}
+
+// damage changes one byte of text where it stands in a file of dir.
+func damage(t *testing.T, dir, text string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("segments %q, %v", files, err)
+	}
+	content, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(content, []byte(text))
+	if at < 0 {
+		t.Fatalf("%q is not in %s", text, files[0])
+	}
+	content[at] ^= 1
+	if err := os.WriteFile(files[0], content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestDumpPrintsTheCommandsInOrder(t *testing.T) {
 	dir := t.TempDir()
 	member, err := proto.Marshal(&pb.Member{ID: 7, Name: "a"})

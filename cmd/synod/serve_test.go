@@ -151,8 +151,8 @@ func TestARequestThatNeverEndsDoesNotKeepAMemberFromStopping(t *testing.T) {
 	p.stops()
 }
 
-// underWay leaves a request open that the server has begun to answer and that does not end by itself.
-func underWay(t *testing.T, address string) {
+// underWay opens a request that the server has begun to answer and that does not end by itself.
+func underWay(t *testing.T, address string) healthpb.Health_WatchClient {
 	t.Helper()
 	watch, err := healthpb.NewHealthClient(dial(t, address)).Watch(patient(t), &healthpb.HealthCheckRequest{})
 	if err == nil {
@@ -161,6 +161,7 @@ func underWay(t *testing.T, address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return watch
 }
 
 func TestUnderTheNameEtcdItIsEtcd(t *testing.T) {
