@@ -8,9 +8,10 @@ import (
 	"synod.dev/synod/disk"
 )
 
-// Dump reads a log's directory, changes nothing, takes no lock, and calls fn for each record in the order of the log; if fn returns an error
-// Dump stops and returns it. The owner may be at work: what it writes meanwhile may appear torn, and what it trims meanwhile may end the
-// dump with fs.ErrNotExist. If the vital state is not readable the records are dumped all the same, and the error is ErrMayNotVote.
+// Dump reads a log's directory, changes nothing, takes no lock, and calls fn for each record in the order of the log; if fn
+// returns an error Dump stops and returns it. The owner may be at work: what it writes meanwhile may appear torn, and what it
+// trims meanwhile may end the dump with fs.ErrNotExist. If the vital state is not readable the records are dumped all the same,
+// and the error is ErrMayNotVote.
 func Dump(fsys disk.FS, dir string, fn func(Entry) error) (Vital, error) {
 	names, err := fsys.ReadDir(dir)
 	if err != nil {

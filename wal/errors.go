@@ -3,7 +3,8 @@ package wal
 import "errors"
 
 var (
-	// ErrFailed means a write, sync, rename or the like has failed before. It is final: what is on disk is in doubt until the log is opened anew.
+	// ErrFailed means a write, sync, rename or the like has failed. It is final: what is on disk is in doubt until the log is
+	// opened anew.
 	ErrFailed = errors.New("wal: log has failed")
 	// ErrClosed means the log was closed.
 	ErrClosed = errors.New("wal: log is closed")

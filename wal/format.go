@@ -37,29 +37,29 @@ const (
 )
 
 const (
-	vitalName    = "vital"
-	vitalTemp    = "vital.tmp"
-	segmentTemp  = "segment.tmp"
-	segmentExt   = ".log"
-	spareExt     = ".spare"
-	segmentDigit = 8
+	vitalName     = "vital"
+	vitalTemp     = "vital.tmp"
+	segmentTemp   = "segment.tmp"
+	segmentExt    = ".log"
+	spareExt      = ".spare"
+	segmentDigits = 8
 )
 
-// segmentID numbers segments in the order of the log. No number is ever used twice, so that bytes of a segment's
-// former life are never taken for its present one. Zero means none.
+// segmentID numbers segments in the order of the log. No file ever bears the same number in two lives, so that bytes of
+// the former are never taken for the present. Zero means none.
 type segmentID uint32
 
 func (id segmentID) fileName() string {
-	return fmt.Sprintf("%0*x%s", segmentDigit, uint32(id), segmentExt)
+	return fmt.Sprintf("%0*x%s", segmentDigits, uint32(id), segmentExt)
 }
 func (id segmentID) spareName() string {
-	return fmt.Sprintf("%0*x%s", segmentDigit, uint32(id), spareExt)
+	return fmt.Sprintf("%0*x%s", segmentDigits, uint32(id), spareExt)
 }
 
 // parseName returns the number in a file name with the given extension.
 func parseName(name, ext string) (segmentID, bool) {
 	digits, ok := strings.CutSuffix(name, ext)
-	if !ok || len(digits) != segmentDigit {
+	if !ok || len(digits) != segmentDigits {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(digits, 16, 32)

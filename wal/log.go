@@ -24,7 +24,8 @@ type Log struct {
 	next    *segment   // prepared, or nil
 	lastID  segmentID  // the highest number in use
 
-	mu       sync.RWMutex // guards what follows, which only the writer changes, but for err and spares; never held during I/O
+	// mu guards what follows, which only the writer changes, but for err and spares. It is never held during I/O.
+	mu       sync.RWMutex
 	state    state
 	segments []*segment // ascending; the last one is live
 	spares   []segmentID
@@ -38,8 +39,9 @@ type Log struct {
 // keepBufferBytes is the largest buffer that is kept from one batch to the next.
 const keepBufferBytes = 4 << 20
 
-// Append takes records into the log, in order, and returns the LSN of the last one. They are durable once Sync has returned. What
-// several calls append before a Sync becomes one batch. The log keeps the records, which must not change any more.
+// Append takes records into the log, in order, and returns the LSN of the last one. They are written, and durable, once Sync has
+// returned: what several calls append before a Sync becomes one batch. The log keeps the records, which must not change
+// any more; how much is appended before a Sync is the caller's to bound.
 func (l *Log) Append(records []*paxos.Record) (last paxos.LSN, err error) {
 	for _, r := range records {
 		if len(r.Value) > paxos.MaxValueBytes {
@@ -76,7 +78,8 @@ func (l *Log) Sync() error {
 	return nil
 }
 
-// raisePromise comes before the records are written. So no record, whatever becomes of it, was ever on disk with a ballot above the vital promise.
+// raisePromise comes before the records are written. So no record was ever on disk with a ballot above the vital promise,
+// and rot in the log never lowers it.
 func (l *Log) raisePromise() error {
 	promised := l.state.Promised
 	for _, r := range l.pending {

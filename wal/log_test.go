@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -144,4 +145,35 @@ func TestRecordsComeBackAsTheyWereAppended(t *testing.T) {
 	if got, want := replay(t, l, 2), slices.Delete(slices.Clone(want), 1, 2); !slices.Equal(got, want[:3]) {
 		t.Errorf("from slot 2 on the log holds %q, want %q", got, want[:3])
 	}
+}
+
+func TestTheLogIsTheSameOnTheRealDisk(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "member", "log")
+	open := func() *Log {
+		t.Helper()
+		l, err := Open(disk.OS(), dir, testOptions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	l := open()
+	_, err := Open(disk.OS(), dir, testOptions)
+	expectError(t, "second Open", err, disk.ErrLocked)
+	commit(t, l, promise(2))
+	commitSlots(t, l, 1, 20, 500)
+	if err := l.Trim(10); err != nil {
+		t.Fatal(err)
+	}
+	commitSlots(t, l, 21, 30, 500)
+	want := replay(t, l, 0)
+	mustClose(t, l)
+	l = open()
+	if got := replay(t, l, 0); !slices.Equal(got, want) {
+		t.Errorf("after a restart the log holds %d records, want %d", len(got), len(want))
+	}
+	if v := l.Vital(); v.Boot != 2 || v.Promised != ballot(2) || v.Trimmed != 10 {
+		t.Errorf("vital state %+v", v)
+	}
+	mustClose(t, l)
 }

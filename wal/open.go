@@ -33,9 +33,9 @@ func (o Options) check() (Options, error) {
 	return o, nil
 }
 
-// Open takes the directory's lock, recovers the log, and makes one more boot durable before it returns. The steps are in docs/storage.md.
-// The error is disk.ErrLocked, ErrNotFormatted, ErrForeign, ErrVersion, ErrMayNotVote or the disk's; then nothing that
-// could have been acknowledged has been changed.
+// Open takes the directory's lock, recovers the log, and makes one more boot durable before it returns; docs/storage.md has the
+// steps. The error is disk.ErrLocked, ErrNotFormatted, ErrForeign, ErrVersion, ErrMayNotVote, ErrFailed or the disk's; then
+// nothing that could have been acknowledged has been changed.
 func Open(fs disk.FS, dir string, options Options) (*Log, error) {
 	options, err := options.check()
 	if err != nil {
@@ -196,10 +196,11 @@ func (l *Log) segmentOf(id segmentID, first paxos.LSN) (*segment, error) {
 	return s, nil
 }
 
-// resume finds the place for the next batch. If there are records beyond the last known watermark it first writes their segment again,
-// into a fresh file, syncs that, and puts it in the place of the old one: a sync of theirs may have failed in an earlier process, and then the
-// page cache shows them, and goes on to call them clean, though they are not on disk. It does so, too, if something torn was
-// cut off: were its header left behind, it would be below a watermark once the next segment has a batch, and count as corrupt.
+// resume finds the place for the next batch. If there are records beyond the last known watermark it first writes their
+// segment again, into a fresh file, syncs that, and puts it in the place of the old one: a sync of theirs may have failed in
+// an earlier process, and then the page cache shows them, and calls them clean, though they are not on disk. It does so, too,
+// if something torn was cut off: were its header left behind, it would come to lie below a watermark, and count as corrupt,
+// once the next segment has a batch.
 func (l *Log) resume(v *survey) error {
 	l.durable = v.last
 	if v.tail == nil {
@@ -216,7 +217,8 @@ func (l *Log) resume(v *survey) error {
 	return l.rewrite(live, v.tail.batches)
 }
 
-// rewrite puts a copy of the batches in the place of a segment's file. Damaged records are copied as they are, so that they stay damaged.
+// rewrite puts a copy of the batches in the place of a segment's file, atomically. Damaged records are copied as they are:
+// they must stay damaged.
 func (l *Log) rewrite(s *segment, batches []batch) error {
 	var content []byte
 	for i := range batches {

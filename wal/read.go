@@ -10,8 +10,8 @@ import (
 	"synod.dev/synod/paxos"
 )
 
-// UnknownSlot is a slot whose last record is damaged. The acceptor may have voted in it, and does not know for what. It must say so
-// and never that it has not voted.
+// UnknownSlot is a slot whose last record is damaged. The acceptor may have voted in it, and does not know for what. It must
+// say so, and never that it has not voted.
 type UnknownSlot struct {
 	Slot paxos.Slot
 	// Ballot is that of the lost vote if it is known, else a bound: no vote in this slot was of a higher one.
@@ -79,9 +79,9 @@ func (l *Log) locate(slot paxos.Slot) (*paxos.Record, *segment, position, error)
 	return nil, l.segments[n], p, nil
 }
 
-// Replay calls fn for every sound durable record of a slot at or above from, and for every promise, in the order of the log. Records that are
-// damaged are left out: Unknown tells of those that matter. fn may keep the record; if it returns an error Replay stops and
-// returns it. Replay is the writer's to call.
+// Replay calls fn for every sound durable record of a slot at or above from, and for every promise, in the order of the log.
+// Damaged records are left out: Unknown tells of those that matter. fn may keep the record; if it returns an error Replay stops
+// and returns it. Replay is the writer's to call.
 func (l *Log) Replay(from paxos.Slot, fn func(paxos.LSN, *paxos.Record) error) error {
 	if err := l.Err(); err != nil {
 		return err

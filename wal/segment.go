@@ -8,8 +8,8 @@ import (
 	"synod.dev/synod/paxos"
 )
 
-// segment is an open segment file. It is zero-filled, or holds what it held in a former life, and is never truncated or extended:
-// so a sync writes the file's bytes and none of the file system's own.
+// segment is an open segment file. It begins filled with zeros, or with what it held in a former life, and is never truncated
+// or extended: so a sync writes the file's bytes and none of the file system's own.
 type segment struct {
 	id    segmentID
 	file  disk.File
@@ -53,7 +53,7 @@ func openSegment(fs disk.FS, dir string, id segmentID) (*segment, error) {
 	return &segment{id: id, file: f, bytes: size}, nil
 }
 
-// PrepareNext makes the next segment ready, so that the writer need not when it gets there. It does nothing if there is one
+// PrepareNext makes the next segment ready, so that the writer need not when it gets there. It does nothing if one is ready
 // already. Any goroutine may call it; a failure is the log's failure.
 func (l *Log) PrepareNext() error {
 	l.prepare.Lock()
@@ -99,8 +99,8 @@ func (l *Log) prepareNext(bytes int64) error {
 	return nil
 }
 
-// blankFile returns a file of exactly the given size under the temporary name, all of it durable. It holds zeros, or batches that bear a number
-// of its former life.
+// blankFile returns a file of exactly the given size under the temporary name. It holds zeros, or batches that bear
+// another segment's number.
 func (l *Log) blankFile(bytes int64) (disk.File, error) {
 	temp := join(l.dir, segmentTemp)
 	for id, ok := l.takeSpare(); ok; id, ok = l.takeSpare() {
@@ -148,8 +148,8 @@ func (l *Log) name(id segmentID) error {
 	return l.fs.SyncDir(l.dir)
 }
 
-// retire closes a segment, if it is open, and keeps its file as a spare or removes it. Nobody needs to know after a crash whether
-// that was durable: the vital state says which segments count.
+// retire closes a segment, if it is open, and keeps its file as a spare or removes it. It does not matter after a crash
+// whether that was durable: the vital state says which segments count.
 func (l *Log) retire(id segmentID, s *segment) error {
 	if s != nil {
 		if err := s.close(); err != nil {

@@ -2,8 +2,10 @@ package wal
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"synod.dev/synod/disk"
@@ -245,6 +247,51 @@ func TestReadersAndThePreparerDoNotDisturbTheWriter(t *testing.T) {
 	close(done)
 	others.Wait()
 	mustClose(t, l)
+}
+
+func TestAFileIsNotRetiredUnderItsReader(t *testing.T) {
+	m := disk.NewMem()
+	l := mustOpen(t, m)
+	commitSlots(t, l, 1, 20, 500)
+	reading, release := make(chan struct{}), make(chan struct{})
+	var renamed atomic.Bool
+	m.Intercept(func(c disk.Call) error {
+		switch c.Op {
+		case disk.OpRead:
+			close(reading)
+			<-release
+		case disk.OpRename:
+			renamed.Store(true)
+		}
+		return nil
+	})
+	var tasks sync.WaitGroup
+	tasks.Go(func() { expectValue(t, l, 1, valueOf(1, 500)) })
+	<-reading
+	tasks.Go(func() {
+		if err := l.Trim(18); err != nil {
+			t.Error(err)
+		}
+	})
+	for first, _ := l.Slots(); first == 1; first, _ = l.Slots() {
+		runtime.Gosched()
+	}
+	for range 10_000 { // chances for Trim to go too far
+		runtime.Gosched()
+	}
+	if renamed.Load() {
+		t.Error("a segment's file was retired while it was read")
+	}
+	_, err := l.Read(1)
+	expectError(t, "a read that begins after the trim", err, ErrTrimmed)
+	old := l.segments[0]
+	close(release)
+	tasks.Wait()
+	if !renamed.Load() {
+		t.Error("no file was retired after the reader had gone")
+	}
+	mustClose(t, l)
+	expectError(t, "a read of a closed file", old.readAt(make([]byte, 1), 0), ErrTrimmed)
 }
 
 func TestTheIndexFindsWhatWasSetLast(t *testing.T) {
