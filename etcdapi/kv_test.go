@@ -208,8 +208,10 @@ func TestAWriteWhoseTimeIsUpIsToldSo(t *testing.T) {
 	s := serve(t, func(c *Config) { c.RequestTimeout = 10 * time.Millisecond })
 	_, release := s.hold()
 	defer release()
+	patient, cancel := context.WithTimeout(t.Context(), bound)
+	defer cancel()
 	for _, r := range writes {
-		if err := s.call(t.Context(), r); !sameStatus(err, rpctypes.ErrGRPCTimeout) {
+		if err := s.call(patient, r); !sameStatus(err, rpctypes.ErrGRPCTimeout) {
 			t.Errorf("%T: %v", r, err)
 		}
 	}

@@ -1,13 +1,12 @@
 package etcdapi
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -16,11 +15,15 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"synod.dev/synod"
+	"synod.dev/synod/disk"
 	"synod.dev/synod/paxos"
 )
 
 // saveEvery bounds how many slots the file may be behind, and so how many are applied again after a restart.
 const saveEvery = 1 << 14
+
+// membersFileMax bounds the file in bytes: far more than a cluster's worth of names and URLs.
+const membersFileMax = 1 << 20
 
 var errMembersFile = errors.New("the file of members is corrupt; remove it, and the log fills it again")
 
@@ -32,8 +35,9 @@ var errMembersFile = errors.New("the file of members is corrupt; remove it, and 
 // state is small, changes about once per start of a member, and is kept in one file, replaced as a whole.
 // Apply, Applied and Advance are the node's to call; List may be called from any goroutine.
 type Members struct {
-	path string
-	fail func(error)
+	files disk.FS
+	path  string
+	fail  func(error)
 
 	applied, saved paxos.Slot
 
@@ -44,20 +48,21 @@ type Members struct {
 // OpenMembers reads the state in the file at path, if there is one, over the founders: those who are members, with
 // their IDs and peer URLs. fail is called, once, if the state cannot be saved; the node must not go on then.
 func OpenMembers(path string, founders []*pb.Member, fail func(error)) (*Members, error) {
-	m := &Members{path: path, fail: fail}
+	return openMembers(disk.OS(), path, founders, fail)
+}
+
+func openMembers(files disk.FS, path string, founders []*pb.Member, fail func(error)) (*Members, error) {
+	m := &Members{files: files, path: path, fail: fail}
 	for _, f := range founders {
 		m.list = append(m.list, &pb.Member{ID: f.ID, PeerURLs: f.PeerURLs})
 	}
 	slices.SortFunc(m.list, func(a, b *pb.Member) int { return slices.Compare(a.PeerURLs, b.PeerURLs) })
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return m, nil
+	b, err := readFile(files, path)
+	if err == nil && b != nil {
+		err = m.decode(b)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the file of members: %w", err)
-	}
-	if err := m.decode(b); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("cannot read the members in %s: %w", path, err)
 	}
 	return m, nil
 }
@@ -124,7 +129,7 @@ func (m *Members) List() []*pb.Member {
 }
 
 func (m *Members) save() {
-	if err := replaceFile(m.path, m.encode()); err != nil {
+	if err := replaceFile(m.files, m.path, m.encode()); err != nil {
 		m.fail(fmt.Errorf("cannot save the file of members: %w", err))
 		return
 	}
@@ -161,35 +166,50 @@ func (m *Members) decode(b []byte) error {
 	return nil
 }
 
-// replaceFile makes content the content of path, durably, or leaves it as it was.
-func replaceFile(path string, content []byte) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, filepath.Base(path)+".new*")
+// readFile returns the content of path, nil if there is no such file.
+func readFile(files disk.FS, path string) (content []byte, err error) {
+	f, err := files.OpenRead(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size > membersFileMax {
+		return nil, errMembersFile
+	}
+	content = make([]byte, size)
+	_, err = f.ReadAt(content, 0)
+	if errors.Is(err, io.EOF) {
+		err = nil // the end is where it should be, or the checksum will tell
+	}
+	return content, err
+}
+
+// replaceFile makes content the content of path, durably, or leaves it as it was. A crash may leave a new file beside it.
+func replaceFile(files disk.FS, path string, content []byte) error {
+	fresh := path + ".new"
+	if err := files.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := files.Create(fresh)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	_, err = bytes.NewReader(content).WriteTo(f)
+	_, err = f.WriteAt(content, 0)
 	if err == nil {
-		err = f.Sync()
+		err = f.Datasync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err := files.Rename(fresh, path); err != nil {
 		return err
 	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return files.SyncDir(filepath.Dir(path))
 }

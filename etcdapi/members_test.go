@@ -2,8 +2,10 @@ package etcdapi
 
 import (
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -11,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"synod.dev/synod"
+	"synod.dev/synod/disk"
 	"synod.dev/synod/paxos"
 )
 
@@ -19,8 +22,8 @@ var founders = []*pb.Member{
 	{ID: 2, PeerURLs: []string{"http://a:1"}},
 }
 
-// openMembers opens the members in dir and demands that they do not fail.
-func openMembers(t *testing.T, path string) *Members {
+// mustOpenMembers opens the members in dir and demands that they do not fail.
+func mustOpenMembers(t *testing.T, path string) *Members {
 	t.Helper()
 	m, err := OpenMembers(path, founders, func(err error) { t.Errorf("failed: %v", err) })
 	if err != nil {
@@ -47,7 +50,7 @@ func wantMembers(t *testing.T, m *Members, want ...*pb.Member) {
 }
 
 func TestMembersHaveNoNameUntilTheyPublishIt(t *testing.T) {
-	m := openMembers(t, filepath.Join(t.TempDir(), "members"))
+	m := mustOpenMembers(t, filepath.Join(t.TempDir(), "members"))
 	wantMembers(t, m, &pb.Member{ID: 2, PeerURLs: []string{"http://a:1"}}, &pb.Member{ID: 1, PeerURLs: []string{"http://b:1"}})
 	if got := m.Apply([]synod.Command{
 		publication(t, 3, &pb.Member{ID: 1, Name: "one", ClientURLs: []string{"http://b:2"}, PeerURLs: []string{"http://evil:1"}}),
@@ -61,12 +64,12 @@ func TestMembersHaveNoNameUntilTheyPublishIt(t *testing.T) {
 
 func TestMembersOutliveARestart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "members")
-	m := openMembers(t, path)
+	m := mustOpenMembers(t, path)
 	if m.Applied() != 0 {
 		t.Errorf("new members are at slot %d", m.Applied())
 	}
 	m.Apply([]synod.Command{publication(t, 3, &pb.Member{ID: 1, Name: "one"}), publication(t, 5, &pb.Member{ID: 1, Name: "uno"})})
-	again := openMembers(t, path)
+	again := mustOpenMembers(t, path)
 	wantMembers(t, again, m.List()...)
 	if m.Applied() != 5 || again.Applied() != 5 {
 		t.Errorf("at slot %d before and %d after", m.Applied(), again.Applied())
@@ -75,27 +78,74 @@ func TestMembersOutliveARestart(t *testing.T) {
 
 func TestMembersNeverClaimASlotThatTheirFileDoesNotCover(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "members")
-	m := openMembers(t, path)
+	m := mustOpenMembers(t, path)
 	for _, step := range []struct{ advance, applied paxos.Slot }{
 		{1, 0}, {saveEvery - 1, 0}, {saveEvery, saveEvery}, {saveEvery + 1, saveEvery}, {2 * saveEvery, 2 * saveEvery},
 	} {
 		m.Advance(step.advance)
-		if got, saved := m.Applied(), openMembers(t, path).Applied(); got != step.applied || saved != step.applied {
+		if got, saved := m.Applied(), mustOpenMembers(t, path).Applied(); got != step.applied || saved != step.applied {
 			t.Errorf("advanced to %d: at %d, in the file %d, not %d", step.advance, got, saved, step.applied)
 		}
 	}
 }
 
-func TestMembersThatCannotBeSavedFail(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "gone")
-	var failure error
-	m, err := OpenMembers(filepath.Join(dir, "members"), founders, func(err error) { failure = err })
-	if err != nil {
-		t.Fatal(err)
+// TestMembersOutliveAPowerCutAtAnyInstant cuts the power before each call to the disk, with every fate that a seed deals to what was
+// not synced, and demands the state of one publication, not older than the last that Applied has claimed.
+func TestMembersOutliveAPowerCutAtAnyInstant(t *testing.T) {
+	const dir, path, publications = "/m", "/m/members", 5
+	name := func(slot paxos.Slot) string { return strings.Repeat("x", 600*int(slot%2)) + strconv.Itoa(int(slot)) } // of more and less than a sector
+	cuts := 0
+	for seed := range uint64(100) {
+		choices := rand.New(rand.NewPCG(seed, 0))
+		files := disk.NewMem()
+		if err := files.MkdirAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		m, err := openMembers(files, path, founders, func(err error) { t.Errorf("failed: %v", err) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut := func() {
+			cuts++
+			found, err := openMembers(files.Crash(choices.IntN), path, founders, nil)
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			want := ""
+			if found.Applied() > 0 {
+				want = name(found.Applied())
+			}
+			if found.Applied() < m.Applied() || found.List()[1].Name != want {
+				t.Fatalf("seed %d: found slot %d of %d, and the name %q", seed, found.Applied(), m.Applied(), found.List()[1].Name)
+			}
+		}
+		files.Intercept(func(disk.Call) error { cut(); return nil })
+		for slot := range paxos.Slot(publications) {
+			m.Apply([]synod.Command{publication(t, slot+1, &pb.Member{ID: 1, Name: name(slot + 1)})})
+			cut()
+		}
 	}
-	m.Apply([]synod.Command{publication(t, 3, &pb.Member{ID: 1, Name: "one"})})
-	if !errors.Is(failure, os.ErrNotExist) || m.Applied() != 0 {
-		t.Errorf("failed with %v, at slot %d", failure, m.Applied())
+	if cuts < 1000 {
+		t.Errorf("only %d cuts", cuts)
+	}
+}
+
+func TestAFailureOfTheDiskFailsTheMembers(t *testing.T) {
+	for _, op := range []disk.Op{disk.OpCreate, disk.OpWrite, disk.OpSync, disk.OpRename, disk.OpSyncDir} {
+		files, broken := disk.NewMem(), errors.New("broken disk")
+		if err := files.MkdirAll("/m"); err != nil {
+			t.Fatal(err)
+		}
+		var failure error
+		m, err := openMembers(files, "/m/members", founders, func(err error) { failure = err })
+		if err != nil {
+			t.Fatal(err)
+		}
+		files.Intercept(disk.FailNth(op, 1, broken))
+		m.Apply([]synod.Command{publication(t, 3, &pb.Member{ID: 1, Name: "one"})})
+		if !errors.Is(failure, broken) || m.Applied() != 0 {
+			t.Errorf("%v: failed with %v, at slot %d", op, failure, m.Applied())
+		}
 	}
 }
 
@@ -113,7 +163,7 @@ func TestACommandThatCannotBeReadFailsTheMembers(t *testing.T) {
 
 func TestACorruptFileOfMembersIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "members")
-	m := openMembers(t, path)
+	m := mustOpenMembers(t, path)
 	m.Apply([]synod.Command{publication(t, 3, &pb.Member{ID: 1, Name: "one"})})
 	sound, err := os.ReadFile(path)
 	if err != nil {

@@ -178,6 +178,18 @@ func TestAConnectionThatEndsUndecidedIsAnError(t *testing.T) {
 	}
 }
 
+func TestADecidedConnectionHasNoDeadlineLeft(t *testing.T) {
+	p := newPort(slog.New(slog.DiscardHandler))
+	defer p.close()
+	conn := &readConn{reader: strings.NewReader("GET / HTTP/1.1\r\n\r\n")}
+	if _, _, err := p.greet(conn, nil); err != nil {
+		t.Fatal(err)
+	}
+	if len(conn.deadlines) != 2 || conn.deadlines[0].IsZero() || !conn.deadlines[1].IsZero() {
+		t.Errorf("deadlines %v", conn.deadlines)
+	}
+}
+
 func TestClosingThePortEndsConnectionsThatSaidNothing(t *testing.T) {
 	p := newPort(slog.New(slog.DiscardHandler))
 	l := listen(t)
@@ -188,12 +200,13 @@ func TestClosingThePortEndsConnectionsThatSaidNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	conn.SetReadDeadline(time.Now().Add(decideTimeout / 2)) // well before the port would give up by itself
+	eventually(t, func() bool { return len(p.undecided) == 1 })
 	l.Close()
 	p.close()
 	if err := <-served; err != nil {
 		t.Errorf("serving ended with %v", err)
 	}
-	conn.SetReadDeadline(time.Now().Add(decideTimeout / 2)) // well before the port would give up by itself
 	if n, err := io.Copy(io.Discard, conn); n != 0 || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("read %d bytes, %v", n, err)
 	}
@@ -234,7 +247,13 @@ func FuzzPeekPreface(f *testing.F) {
 
 type readConn struct {
 	net.Conn
-	reader io.Reader
+	reader    io.Reader
+	deadlines []time.Time
+}
+
+func (c *readConn) SetDeadline(t time.Time) error {
+	c.deadlines = append(c.deadlines, t)
+	return nil
 }
 
 func (c *readConn) Read(b []byte) (int, error) { return c.reader.Read(b) }

@@ -37,6 +37,7 @@ type node struct {
 	*sequential.Node
 	reads, proposals atomic.Int64
 	leaderless       atomic.Bool
+	answer           atomic.Pointer[func() any]                          // instead of the machine's, if not nil
 	fail             atomic.Pointer[error]                               // what both calls return, if not nil
 	hold             atomic.Pointer[func(context.Context) error]         // runs before a proposal, if not nil
 	status           atomic.Pointer[func(synod.Status) synod.Status]     // changes what Status says, if not nil
@@ -55,6 +56,9 @@ func (n *node) ProposeFrom(ctx context.Context, source uint64, command []byte) (
 	}
 	if err := n.fail.Load(); err != nil {
 		return nil, *err
+	}
+	if answer := n.answer.Load(); answer != nil {
+		return (*answer)(), nil
 	}
 	return n.Node.ProposeFrom(ctx, source, command)
 }
