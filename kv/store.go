@@ -72,10 +72,9 @@ type state struct {
 }
 
 var (
-	stateKey    = append([]byte{spaceMeta}, "state"...)
-	cursorKey   = append([]byte{spaceMeta}, "sweep"...)
-	firstState  = state{applied: 0, revision: 1, compacted: -1}
-	firstCensus = newCensus([]bucket{{first: ""}})
+	stateKey   = append([]byte{spaceMeta}, "state"...)
+	cursorKey  = append([]byte{spaceMeta}, "sweep"...)
+	firstState = state{applied: 0, revision: 1, compacted: -1}
 )
 
 const stateSize = 24
@@ -145,8 +144,7 @@ func (s *Store) load() error {
 		return err
 	}
 	if value == nil {
-		s.state, s.census = firstState, firstCensus
-		return s.publish()
+		return s.create()
 	}
 	if s.state, err = decodeState(value); err != nil {
 		return err
@@ -155,6 +153,15 @@ func (s *Store) load() error {
 		return err
 	}
 	return s.publish()
+}
+
+// create makes the empty store.
+func (s *Store) create() error {
+	s.state = firstState
+	w := s.newWriter()
+	defer w.discard()
+	w.setBucket(bucket{first: ""})
+	return w.commit()
 }
 
 // get returns a copy of a row's value, nil if there is no such row.
@@ -195,6 +202,33 @@ func (s *Store) Applied() paxos.Slot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state.applied
+}
+
+// Durable returns the last slot whose effects would survive a crash now: what a log must keep is the commands after it. It rises
+// when Pebble flushes a memtable, which it does every so many megabytes, or when the store is closed.
+func (s *Store) Durable() (slot paxos.Slot, err error) {
+	err = s.read(context.Background(), func(*view) (err error) {
+		it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceMeta}, UpperBound: []byte{spaceMeta + 1}, OnlyReadGuaranteedDurable: true})
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if closing := it.Close(); err == nil {
+				err = closing
+			}
+		}()
+		if !it.SeekGE(stateKey) {
+			return it.Error()
+		}
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return err
+		}
+		st, err := decodeState(value)
+		slot = st.applied
+		return err
+	})
+	return slot, err
 }
 
 // Revision returns the current revision: that of the last command that changed anything, 1 in an empty store.
