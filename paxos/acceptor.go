@@ -35,7 +35,7 @@ func (a *acceptor) onPrepare(from NodeID, m *Message) {
 		a.refuse(from, m.Ballot)
 		return
 	case +1:
-		a.promise(m.Ballot, a.r.append(&Record{Kind: RecordPromise, Ballot: m.Ballot, Epoch: a.r.config().Epoch}))
+		a.promise(m.Ballot)
 	}
 	a.r.sendAfter(a.promisedAt, from, a.report(m.Ballot, m.Slot))
 }
@@ -104,10 +104,10 @@ func (a *acceptor) onAccept(from NodeID, m *Message) {
 	}
 	v := a.votes.at(rec.Slot)
 	if v.record == nil || v.record.Ballot != rec.Ballot {
-		*v = vote{record: rec, lsn: a.r.append(rec)}
 		if a.promised.Less(rec.Ballot) {
-			a.promise(rec.Ballot, v.lsn)
+			a.promise(rec.Ballot)
 		}
+		*v = vote{record: rec, lsn: a.r.append(rec)}
 	} else if !bytes.Equal(v.record.Value, rec.Value) {
 		panic(Violation("ballot %v has two values in slot %d: %d bytes %.32x and %d bytes %.32x",
 			rec.Ballot, rec.Slot, len(v.record.Value), v.record.Value, len(rec.Value), rec.Value))
@@ -116,9 +116,13 @@ func (a *acceptor) onAccept(from NodeID, m *Message) {
 	l.advance()
 }
 
-// promise raises the promised ballot, by the record at lsn. A proposer of this node with a lower ballot has lost.
-func (a *acceptor) promise(ballot Ballot, lsn LSN) {
-	a.promised, a.promisedAt = ballot, lsn
+// promise raises the promised ballot. A proposer of this node with a lower ballot has lost.
+//
+// The record carries the chosen prefix as this node knows it: the log's last record of every slot up to there is the chosen one. What a leader announced after its last Accept is
+// written nowhere else, and without it a restart would have to ask about everything since.
+func (a *acceptor) promise(ballot Ballot) {
+	a.promised = ballot
+	a.promisedAt = a.r.append(&Record{Kind: RecordPromise, Ballot: ballot, Epoch: a.r.config().Epoch, Chosen: a.r.learner.prefix})
 	a.r.election.observe(ballot)
 }
 

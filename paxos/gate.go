@@ -16,7 +16,7 @@ type heldMessage struct {
 	msg   *Message
 }
 
-// pass reports whether a message that waits for record after may leave now; if not, the gate keeps it.
+// pass reports whether a message that waits for record after may leave now; if not, the gate keeps it. Of what is said again about the same record to the same member only the latest is kept.
 func (g *gate) pass(after LSN, to NodeID, msg *Message) bool {
 	if after <= g.durable {
 		return true
@@ -24,6 +24,12 @@ func (g *gate) pass(after LSN, to NodeID, msg *Message) bool {
 	at := len(g.held)
 	for at > 0 && g.held[at-1].after > after {
 		at--
+	}
+	for i := at - 1; i >= 0 && g.held[i].after == after; i-- {
+		if h := g.held[i]; h.to == to && h.msg.Kind == msg.Kind && (msg.Kind != Accepted || h.msg.Slot == msg.Slot) {
+			g.held[i].msg = msg
+			return false
+		}
 	}
 	g.held = slices.Insert(g.held, at, heldMessage{after, to, msg})
 	return false

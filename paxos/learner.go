@@ -34,7 +34,8 @@ func (l *learner) at(slot Slot) *Record {
 	return nil
 }
 
-// choose takes note that rec's value is chosen in its slot. If this node's log has no vote for it at that ballot, the value is logged now.
+// choose takes note that rec's value is chosen in its slot. If this node's log has no vote for it at that ballot, the value is logged now; and so it is if the vote is of a past ballot, because then no later record will tell, after
+// a restart, that it was chosen.
 // A slot too far above the prefix to be held is left for later.
 func (l *learner) choose(rec *Record) {
 	slot := rec.Slot
@@ -42,7 +43,8 @@ func (l *learner) choose(rec *Record) {
 		return
 	}
 	l.r.proposer.onChoice(rec)
-	if v := l.r.acceptor.at(slot, rec.Ballot); v != nil && rec.Kind == RecordAccept {
+	v := l.r.acceptor.at(slot, rec.Ballot)
+	if v != nil && rec.Kind == RecordAccept && (rec.Ballot == l.r.acceptor.promised || l.r.restoring()) {
 		*l.chosen.at(slot) = decision{v.record, v.lsn}
 	} else {
 		learned := &Record{Kind: RecordChosen, Slot: slot, Epoch: rec.Epoch, Value: rec.Value}
@@ -86,7 +88,7 @@ func (l *learner) deliver() {
 			break
 		}
 		l.delivered++
-		if l.r.fx != nil {
+		if !l.r.restoring() {
 			l.r.fx.Chosen = append(l.r.fx.Chosen, d.record)
 		}
 	}
@@ -112,6 +114,8 @@ func (l *learner) onAnnounced(ballot Ballot, chosen Slot) {
 
 func (l *learner) restore(lsn LSN, rec *Record) {
 	switch {
+	case rec.Kind == RecordPromise:
+		l.restorePrefix(rec.Chosen)
 	case rec.Kind == RecordAccept:
 		l.onAnnounced(rec.Ballot, rec.Chosen)
 	case rec.Kind == RecordChosen && rec.Slot > l.prefix && l.at(rec.Slot) == nil:
@@ -119,6 +123,18 @@ func (l *learner) restore(lsn LSN, rec *Record) {
 		l.kept += rec.Size()
 	}
 	l.advance()
+}
+
+// restorePrefix takes this node's own word that everything up to slot was chosen and in its log.
+func (l *learner) restorePrefix(slot Slot) {
+	for s := l.prefix + 1; s <= slot && l.at(s) == nil; s++ {
+		v := l.r.acceptor.votes.get(s)
+		if v == nil || v.record == nil {
+			return // that record is lost: the value has to be learned anew
+		}
+		*l.chosen.at(s) = decision{v.record, v.lsn}
+		l.kept += v.record.Size()
+	}
 }
 
 // known returns the highest chosen prefix this node has heard of.

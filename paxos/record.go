@@ -15,7 +15,7 @@ type Record struct {
 	Slot   Slot   // 0 for a Promise
 	Ballot Ballot // of the promise or the vote; zero for RecordChosen
 	Epoch  uint32 // configuration in force at Slot, for fast refusal and for people; safety does not rest on it
-	Chosen Slot   // the author's chosen prefix when it made the record: a hint for restart, see Acceptor
+	Chosen Slot   // the author's chosen prefix when it made the record
 	Value  Value
 
 	bytes []byte // the encoding, once Seal has made it or DecodeRecord has read it

@@ -34,15 +34,17 @@ func newRecovery(config *Configuration, prefix Slot) recovery {
 }
 
 // add takes one chunk. It reports whether the chunk was the next one of that member: chunks are counted in order and without gaps, or not at all.
-// A slot further above the reporter's chosen prefix than reach is more than it can have voted in.
+// An acceptor does not vote further than reach above what it knows to be chosen, so its reports have no greater gaps.
 func (rc *recovery) add(member int, m *Message, reach Slot) bool {
 	if rc.done.has(member) || m.Slot != rc.cursor[member] {
 		return false
 	}
+	last := max(m.Slot, m.Chosen)
 	for _, rep := range m.Reports {
-		if rep.Slot > m.Chosen+reach {
+		if rep.Slot > last+reach {
 			return false
 		}
+		last = max(last, rep.Slot)
 	}
 	rc.chosen = max(rc.chosen, m.Chosen)
 	rc.high = max(rc.high, m.Chosen)

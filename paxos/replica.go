@@ -196,6 +196,9 @@ func New(cfg Config, stable Stable) (*Replica, error) {
 	return r, nil
 }
 
+// restoring reports whether no Step has begun: nothing may be appended.
+func (r *Replica) restoring() bool { return r.fx == nil }
+
 // firstNumber is where this boot begins to number its requests: above all of earlier boots, so that an answer to one of theirs, or a trace that a peer has kept of it, is never
 // taken for one of ours.
 func (r *Replica) firstNumber() uint64 { return uint64(r.cfg.Boot) << 32 }
@@ -264,10 +267,13 @@ func (r *Replica) diskStalled() bool {
 }
 
 // receive handles a message from another member. One from a stranger, or from another incarnation of a member, is dropped: its
-// promises and votes are of a disk that is not in the configuration.
+// promises and votes are of a disk that is not in the configuration. So is what is asked on behalf of a stranger.
 func (r *Replica) receive(from NodeID, incarnation Incarnation, m *Message) {
 	i := r.config().Index(from)
 	if i < 0 || from == r.cfg.Self || r.config().Members[i].Incarnation != incarnation {
+		return
+	}
+	if m.Origin != 0 && r.config().Index(m.Origin) < 0 {
 		return
 	}
 	r.dispatch(from, i, m)
