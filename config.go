@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"synod.dev/synod/disk"
 	"synod.dev/synod/paxos"
 )
 
@@ -60,6 +61,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Events, if not nil, receives typed events. Its methods are called from the node's own goroutines and must return at once.
 	Events *EventListener
+
+	fs disk.FS // the tests' own; default disk.OS()
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -95,6 +98,9 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Cluster, clusterOf(c.Members))
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.fs == nil {
+		c.fs = disk.OS()
 	}
 	if c.Heartbeat < 5*time.Millisecond {
 		return c, fmt.Errorf("synod: a heartbeat of %v is too short: at least 5ms", c.Heartbeat)

@@ -28,6 +28,13 @@ type eventLoop struct {
 	read    uint64                   // the last such name
 	waiting []uint64                 // numbers of commands that did not happen for want of a leader, and are to be tried again
 	seen    LeaderChange             // as last told
+	doubts  []doubt
+}
+
+// doubt is what a change of leader leaves: commands up to a number were handed to an earlier one. Those that survived are applied soon after; of the rest nobody will ever know more.
+type doubt struct {
+	upto uint64
+	end  time.Time
 }
 
 const ticksPerHeartbeat = 10
@@ -126,7 +133,7 @@ func (l *eventLoop) perform() {
 		l.n.disk.append(l.fx.Records)
 	}
 	if len(l.fx.Messages) > 0 {
-		l.n.send(l.fx.Messages)
+		l.onRejected(l.n.send(l.fx.Messages))
 	}
 	if len(l.fx.Chosen) > 0 {
 		l.n.apply.deliver(l.fx.Chosen)
@@ -135,9 +142,7 @@ func (l *eventLoop) perform() {
 		l.n.apply.when(ready.Slot, l.reads[ready.Read])
 		delete(l.reads, ready.Read)
 	}
-	if len(l.fx.Rejected) > 0 {
-		l.onRejected(l.fx.Rejected)
-	}
+	l.onRejected(l.fx.Rejected)
 	for _, f := range l.fx.Fetches {
 		l.fetch(f)
 	}
@@ -148,6 +153,9 @@ func (l *eventLoop) perform() {
 
 // onRejected tells callers what did not happen; for want of a leader it will be tried again.
 func (l *eventLoop) onRejected(rejected []paxos.Rejection) {
+	if len(rejected) == 0 {
+		return
+	}
 	var numbers []uint64
 	var outcomes []outcome
 	for _, rj := range rejected {
@@ -174,9 +182,15 @@ func (l *eventLoop) retry() {
 }
 
 func (l *eventLoop) onLeader(change LeaderChange) {
+	before := l.seen
 	l.seen = change
 	l.publish()
+	if change.Leader != 0 {
+		l.doubts = append(l.doubts, doubt{upto: l.n.pending.last(), end: time.Now().Add(l.n.cfg.ElectionTimeout)})
+	}
 	switch {
+	case change.Leader == 0 && before.Leader == 0:
+		l.n.logger.Info("looking for a leader", "ballot", change.Ballot.String())
 	case change.Leader == 0:
 		l.n.logger.Warn("no leader", "ballot", change.Ballot.String())
 	case change.Leader == l.n.cfg.ID:
@@ -225,6 +239,10 @@ func (l *eventLoop) onTick() {
 	}
 	if l.seen.Leader != 0 && len(l.waiting) > 0 {
 		l.retry()
+	}
+	for len(l.doubts) > 0 && time.Now().After(l.doubts[0].end) {
+		l.n.pending.giveUp(l.doubts[0].upto)
+		l.doubts = l.doubts[1:]
 	}
 }
 

@@ -74,8 +74,9 @@ func (n *Node) address(id paxos.NodeID) string {
 	return ""
 }
 
-// send gives the core's messages to the transport. A message for several receivers is encoded once.
-func (n *Node) send(messages []paxos.Outgoing) {
+// send gives the core's messages to the transport. A message for several receivers is encoded once. It returns the commands of this node's callers that could not be sent, and so did not
+// happen; whatever else is lost, the core sends again.
+func (n *Node) send(messages []paxos.Outgoing) (unsent []paxos.Rejection) {
 	var last *paxos.Message
 	var pieces [][]byte
 	for _, out := range messages {
@@ -83,6 +84,12 @@ func (n *Node) send(messages []paxos.Outgoing) {
 			last = out.Message
 			pieces = paxos.AppendMessage([][]byte{{frameMessage}}, last)
 		}
-		n.transport.Send(uint64(out.To), transport.Class(last.Stream()), pieces...)
+		sent := n.transport.Send(uint64(out.To), transport.Class(last.Stream()), pieces...)
+		if !sent && last.Kind == paxos.Forward && last.Origin == n.cfg.ID {
+			for _, p := range last.Proposals {
+				unsent = append(unsent, paxos.Rejection{ID: p.ID, Reason: paxos.NoLeader})
+			}
+		}
 	}
+	return unsent
 }

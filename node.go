@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"synod.dev/synod/disk"
 	"synod.dev/synod/paxos"
 	"synod.dev/synod/transport"
 	"synod.dev/synod/wal"
@@ -52,7 +51,7 @@ func Open(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	log, err := wal.Open(disk.OS(), cfg.Dir, wal.Options{Cluster: cfg.Cluster, Node: cfg.ID, Incarnation: newIncarnation(), SegmentBytes: cfg.SegmentBytes})
+	log, err := wal.Open(cfg.fs, cfg.Dir, wal.Options{Cluster: cfg.Cluster, Node: cfg.ID, Incarnation: newIncarnation(), SegmentBytes: cfg.SegmentBytes})
 	if err != nil {
 		return nil, err
 	}

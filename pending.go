@@ -97,6 +97,25 @@ func (p *pending) resolve(numbers []uint64, outcomes []outcome) {
 	}
 }
 
+// last returns the last number given out.
+func (p *pending) last() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.nextNumber
+}
+
+// giveUp tells the callers of commands up to a number that were handed to a leader that their outcome is not known.
+func (p *pending) giveUp(upto uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for number, w := range p.waiters {
+		if number <= upto && w.handed {
+			p.forget(w)
+			w.outcome <- outcome{err: ErrUnknown}
+		}
+	}
+}
+
 func (p *pending) forget(w *waiter) {
 	delete(p.waiters, w.number)
 	p.bytes -= len(w.data)
