@@ -1,0 +1,357 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+)
+
+const (
+	// patience bounds every wait for something that must come about, on a machine that is busy.
+	patience = time.Minute
+	// pollEvery is how often a condition is looked at that nobody announces.
+	pollEvery = 5 * time.Millisecond
+	// readyLine is what a member logs once it serves, as etcd does.
+	readyLine = "ready to serve client requests"
+	// lineMax bounds a line of a member's log, in bytes.
+	lineMax = 1 << 20
+	// logTail is how many lines of each member's log a failed test shows.
+	logTail = 60
+)
+
+// programs is the directory of the binary under test.
+var programs string
+
+func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+
+// buildAndRun builds synod as it is released: static, without cgo. It is built into a directory of this run's own, so that no
+// other run replaces it between the death of a member and its return.
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "synod-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	programs = dir
+	build := exec.Command("go", "build", "-o", filepath.Join(dir, "synod"), "./cmd/synod")
+	build.Dir = ".."
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "cannot build synod: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// cluster is a cluster of real processes on this machine.
+type cluster struct {
+	t       testing.TB
+	members []*member
+}
+
+// member is one member of a cluster: the same through all the processes that run it.
+type member struct {
+	t            testing.TB
+	name         string
+	client, peer string // addresses
+	flags        []string
+	api          *clientv3.Client // to this member alone
+
+	*process // the last one
+}
+
+// startCluster starts n members and returns once all of them serve.
+func startCluster(t testing.TB, n int) *cluster {
+	t.Helper()
+	c := &cluster{t: t}
+	var founders []string
+	for i := range n {
+		m := &member{t: t, name: string(rune('a' + i)), client: listenAddress(t), peer: listenAddress(t)}
+		c.members = append(c.members, m)
+		founders = append(founders, m.name+"=http://"+m.peer)
+	}
+	for _, m := range c.members {
+		m.flags = []string{
+			"--name=" + m.name, "--data-dir=" + filepath.Join(t.TempDir(), m.name), "--initial-cluster=" + strings.Join(founders, ","),
+			"--listen-client-urls=http://" + m.client, "--advertise-client-urls=http://" + m.client,
+			"--listen-peer-urls=http://" + m.peer, "--initial-advertise-peer-urls=http://" + m.peer,
+		}
+		m.api = newClient(t, m.client)
+		m.start()
+	}
+	for _, m := range c.members {
+		m.awaitReady()
+	}
+	return c
+}
+
+func (m *member) start() { m.process = startProcess(m.t, m.name, m.flags) }
+
+// dir is the member's data directory.
+func (m *member) dir() string {
+	return strings.TrimPrefix(m.flags[1], "--data-dir=")
+}
+
+// id asks the member for its ID.
+func (m *member) id() uint64 {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(m.t.Context(), patience)
+	defer cancel()
+	status, err := m.api.Status(ctx, m.client)
+	if err != nil {
+		m.t.Fatalf("%s does not say how it is: %v", m.name, err)
+	}
+	return status.Header.MemberId
+}
+
+// leader returns the member that leads and says so itself.
+func (c *cluster) leader() *member {
+	c.t.Helper()
+	var leader *member
+	eventually(c.t, "a member that leads", func() bool {
+		for _, m := range c.members {
+			ctx, cancel := context.WithTimeout(c.t.Context(), time.Second)
+			status, err := m.api.Status(ctx, m.client)
+			cancel()
+			if err == nil && status.Leader == status.Header.MemberId {
+				leader = m
+				return true
+			}
+		}
+		return false
+	})
+	return leader
+}
+
+// follower returns a random member that does not lead.
+func (c *cluster) follower() *member {
+	c.t.Helper()
+	leader := c.leader()
+	for {
+		if m := c.members[rand.IntN(len(c.members))]; m != leader {
+			return m
+		}
+	}
+}
+
+// agree waits until all members have got as far as each of them is now, and demands the same hash of all history from them.
+// It returns the revision.
+func (c *cluster) agree() int64 {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	var revision int64
+	for range 2 { // the second time round, nobody is behind what anyone said the first time
+		for _, m := range c.members {
+			resp, err := m.api.Get(ctx, "a")
+			if err != nil {
+				c.t.Fatalf("%s does not answer: %v", m.name, err)
+			}
+			revision = max(revision, resp.Header.Revision)
+		}
+	}
+	var want uint32
+	for i, m := range c.members {
+		resp, err := m.api.HashKV(ctx, m.client, revision)
+		if err != nil {
+			c.t.Fatalf("HashKV(%d) of %s: %v", revision, m.name, err)
+		}
+		if i == 0 {
+			want = resp.Hash
+		}
+		if resp.Hash != want {
+			c.t.Fatalf("at revision %d, %s has hash %x, %s has %x", revision, c.members[0].name, want, m.name, resp.Hash)
+		}
+	}
+	return revision
+}
+
+// process is one run of the program as a member.
+type process struct {
+	t       testing.TB
+	name    string
+	command *exec.Cmd
+	ready   chan struct{} // closed once it serves
+	exited  chan struct{} // closed once it has ended and its log is read to the end
+
+	mu    sync.Mutex
+	lines []string // of stdout and stderr
+}
+
+// startProcess starts a member. It is killed at the end of the test, and its log shown if the test failed.
+func startProcess(t testing.TB, name string, flags []string) *process {
+	t.Helper()
+	p := &process{t: t, name: name, ready: make(chan struct{}), exited: make(chan struct{})}
+	p.command = exec.Command(filepath.Join(programs, "synod"), append([]string{"serve"}, flags...)...)
+	p.command.SysProcAttr = boundToTest()
+	output, err := p.command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.command.Stdout = p.command.Stderr
+	if err := p.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	log := bufio.NewScanner(output)
+	log.Buffer(nil, lineMax)
+	go p.follow(log)
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("the log of %s, process %d:\n%s", p.name, p.command.Process.Pid, p.tail())
+		}
+	})
+	return p
+}
+
+// follow reads the log until the process ends.
+func (p *process) follow(log *bufio.Scanner) {
+	defer close(p.exited)
+	for serves := false; log.Scan(); {
+		line := log.Text()
+		p.mu.Lock()
+		p.lines = append(p.lines, line)
+		p.mu.Unlock()
+		if !serves && strings.Contains(line, readyLine) {
+			serves = true
+			close(p.ready)
+		}
+	}
+	p.command.Wait() // its exit code is in ProcessState
+}
+
+func (p *process) awaitReady() {
+	p.t.Helper()
+	select {
+	case <-p.ready:
+	case <-p.exited:
+		p.t.Fatalf("%s has ended instead of serving", p.name)
+	case <-time.After(patience):
+		p.t.Fatalf("%s does not serve within %v", p.name, patience)
+	}
+}
+
+// awaitLine waits for a line of the log that contains text.
+func (p *process) awaitLine(text string) {
+	p.t.Helper()
+	eventually(p.t, fmt.Sprintf("%q in the log of %s", text, p.name), func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return strings.Contains(strings.Join(p.lines, "\n"), text)
+	})
+}
+
+// kill kills the process, if it still runs, as kill -9 does, and waits for its end.
+func (p *process) kill() {
+	p.command.Process.Kill() // the only error is that it has ended
+	<-p.exited
+}
+
+// stop asks the process to end and demands that it does so in good order.
+func (p *process) stop() {
+	p.t.Helper()
+	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatalf("cannot signal %s: %v", p.name, err)
+	}
+	if code := p.exitCode(); code != 0 {
+		p.t.Fatalf("%s, told to stop, ended with exit code %d", p.name, code)
+	}
+}
+
+// exitCode waits until the process ends by itself.
+func (p *process) exitCode() int {
+	p.t.Helper()
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+		p.t.Fatalf("%s does not end", p.name)
+	}
+	return p.command.ProcessState.ExitCode()
+}
+
+// lastLine is the last thing the process said.
+func (p *process) lastLine() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.lines) == 0 {
+		return ""
+	}
+	return p.lines[len(p.lines)-1]
+}
+
+func (p *process) tail() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Join(p.lines[max(0, len(p.lines)-logTail):], "\n")
+}
+
+// newClient returns a client of one member that fails at once while the member is dead, instead of waiting for it, and notices
+// within a fraction of a second that it is back.
+func newClient(t testing.TB, endpoint string) *clientv3.Client {
+	t.Helper()
+	reconnect := backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, Jitter: 0.2, MaxDelay: 200 * time.Millisecond}
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: []string{endpoint}, Logger: zap.NewNop(),
+		DialOptions: []grpc.DialOption{
+			grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: time.Second}),
+			grpc.WithChainUnaryInterceptor(failFast),
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return client
+}
+
+// failFast undoes the etcd client's setting that a request waits for a connection.
+func failFast(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	return invoke(ctx, method, request, reply, conn, append(options, grpc.WaitForReady(false))...)
+}
+
+// listenAddress returns a free loopback address whose port no outgoing connection takes while the member that listens on it is dead:
+// one below the ports that kernels give to those.
+func listenAddress(t testing.TB) string {
+	t.Helper()
+	const first, count, attempts = 10_000, 20_000, 100
+	for range attempts {
+		address := fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(count))
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
+	}
+	t.Fatalf("none of %d ports is free", attempts)
+	return ""
+}
+
+// eventually waits for a condition that nobody announces.
+func eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	late := time.After(patience)
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	for !condition() {
+		select {
+		case <-poll.C:
+		case <-late:
+			t.Fatalf("not within %v: %s", patience, what)
+		}
+	}
+}

@@ -1,0 +1,109 @@
+package e2e
+
+import (
+	"flag"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+var roundsFlag = flag.Int("rounds", 20, "how many times each test kills what it kills")
+
+const (
+	// resumeMedianMax bounds the median time from a kill to the next write; resumeMax bounds the longest, loosely: the machine has
+	// others to serve.
+	resumeMedianMax = time.Second
+	resumeMax       = 5 * time.Second
+	// writesBetween is how many writes are acknowledged between two faults, and while a killed follower is away.
+	writesBetween = 100
+)
+
+func TestNothingIsLostWhenTheLeaderIsKilled(t *testing.T) {
+	survive(t, 3, func(c *cluster) []*member { return []*member{c.leader()} })
+}
+
+func TestNothingIsLostWhenAFollowerIsKilledAndReturns(t *testing.T) {
+	survive(t, 3, func(c *cluster) []*member { return []*member{c.follower()} })
+}
+
+func TestNothingIsLostWhenAllMembersAreKilledAtOnce(t *testing.T) {
+	survive(t, 3, func(c *cluster) []*member { return c.members })
+}
+
+func TestAMemberAloneLosesNothingWhenItIsKilled(t *testing.T) {
+	survive(t, 1, func(c *cluster) []*member { return c.members })
+}
+
+// survive kills, again and again, the members that choose names, under load and with default settings, and brings them back. Writes resume
+// soon after each kill: without the killed if a majority is left, else with them. At the end everything that any
+// client was told is compared with what the cluster has kept.
+func survive(t *testing.T, n int, choose func(*cluster) []*member) {
+	c := startCluster(t, n)
+	l := startLoad(c)
+	var resumed []time.Duration
+	for range *roundsFlag {
+		l.awaitWrites(writesBetween)
+		victims := choose(c)
+		killed := time.Now()
+		killAtOnce(victims)
+		if majorityLeft := 2*(n-len(victims)) > n; majorityLeft {
+			resumed = append(resumed, l.awaitResume(killed))
+			l.awaitWrites(writesBetween)
+			startAll(victims)
+		} else {
+			startAll(victims)
+			resumed = append(resumed, l.awaitResume(killed))
+		}
+		for _, m := range victims {
+			m.awaitReady()
+		}
+	}
+	l.judge(c)
+	slices.Sort(resumed)
+	median, longest := resumed[len(resumed)/2], resumed[len(resumed)-1]
+	t.Logf("writes resumed after %d kills: median %v, longest %v", len(resumed), median.Round(time.Millisecond), longest.Round(time.Millisecond))
+	if median >= resumeMedianMax || longest >= resumeMax {
+		t.Errorf("writes must resume within %v in the median and %v always", resumeMedianMax, resumeMax)
+	}
+}
+
+func killAtOnce(members []*member) {
+	for _, m := range members {
+		m.command.Process.Kill() // the only error is that it has ended, which awaiting it shows
+	}
+	for _, m := range members {
+		<-m.exited
+	}
+}
+
+func startAll(members []*member) {
+	for _, m := range members {
+		m.start()
+	}
+}
+
+func TestClustersOfEverySizeFormAndServe(t *testing.T) {
+	for _, n := range []int{1, 3, 5, 7} {
+		t.Run(fmt.Sprintf("%d members", n), func(t *testing.T) {
+			c := startCluster(t, n)
+			for i, m := range c.members {
+				if _, err := m.api.Put(t.Context(), "key", m.name); err != nil {
+					t.Fatalf("put through %s: %v", m.name, err)
+				}
+				other := c.members[(i+1)%n]
+				resp, err := other.api.Get(t.Context(), "key")
+				if err != nil {
+					t.Fatalf("get through %s: %v", other.name, err)
+				}
+				if len(resp.Kvs) != 1 || string(resp.Kvs[0].Value) != m.name {
+					t.Errorf("%s does not see what %s has written: %v", other.name, m.name, resp.Kvs)
+				}
+			}
+			c.agree()
+			for _, m := range c.members {
+				m.stop()
+			}
+		})
+	}
+}
