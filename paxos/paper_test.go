@@ -157,6 +157,33 @@ func TestAnAcceptorRemembersPromiseAndVoteAcrossARestart(t *testing.T) {
 	}
 }
 
+// The vital state and the log each know of a promise; whichever is higher counts, and of two votes in a slot the later.
+func TestARestartTakesTheHighestPromiseAndTheLastVote(t *testing.T) {
+	cfg := loneConfig(t, 1, 3)
+	for name, tc := range map[string]struct{ vital, logged Ballot }{
+		"the vital state is ahead": {ballotHigh, ballotLow},
+		"the log is ahead":         {ballotLow, ballotHigh},
+		"the log alone knows":      {Ballot{}, ballotHigh},
+	} {
+		r, err := New(cfg, Stable{Promised: tc.vital, Last: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Restore(1, voteFor(Ballot{Round: 1, Node: 1}, 1, "first"))
+		r.Restore(2, voteFor(ballotLow, 1, "last"))
+		r.Restore(3, &Record{Kind: RecordPromise, Ballot: tc.logged})
+		a := &lone{t: t, r: r, log: make([]*Record, 3)}
+		a.accept(2, voteFor(ballotMid, 2, "late"))
+		if m := a.sentOne(Nack, 2); m.Seen != ballotHigh {
+			t.Errorf("%s: it has promised %v", name, m.Seen)
+		}
+		a.receive(3, &Message{Kind: Prepare, Ballot: ballotHigh, Slot: 1})
+		if m := a.sentOne(Promise, 3); len(m.Reports) != 1 || text(m.Reports[0].Record.Value) != "last" {
+			t.Errorf("%s: it reports %+v", name, m.Reports)
+		}
+	}
+}
+
 // §2.5: "An acceptor records its intended response in stable storage before actually sending the response."
 func TestAnAcceptorAnswersOnlyWhatIsDurable(t *testing.T) {
 	a := acceptorAmong(t, 3)
@@ -165,6 +192,7 @@ func TestAnAcceptorAnswersOnlyWhatIsDurable(t *testing.T) {
 	a.accept(2, voteFor(ballotLow, 1, "v"))
 	a.sentNone(Promise, Accepted)
 	a.receive(2, &Message{Kind: Prepare, Ballot: ballotLow, Slot: 1})
+	a.sentNone(Promise, Accepted)
 	a.accept(2, voteFor(ballotLow, 1, "v"))
 	a.sentNone(Promise, Accepted)
 	if len(a.log) != 2 || a.log[0].Kind != RecordPromise || a.log[1].Kind != RecordAccept {
@@ -406,4 +434,49 @@ func TestALeaderProposesAtMostAlphaSlotsAhead(t *testing.T) {
 	if got := p.proposals(); got[4] == "" || len(got) != 1 {
 		t.Fatalf("after three slots are chosen it proposes %v", got)
 	}
+}
+
+// What is under way is bounded in bytes as well, whatever the window has room for.
+func TestALeaderProposesNoMoreBytesThanMayBeInFlight(t *testing.T) {
+	cfg := loneConfig(t, 3, 3)
+	cfg.Limits.InflightBytes = 100 // two records: each has 64 bytes
+	p := newLone(t, cfg)
+	ballot := p.lead()
+	for id := range uint64(5) {
+		p.propose(id+1, "v")
+		p.sync()
+	}
+	p.idle()
+	p.sentNone(Accept)
+	if n := p.r.Queued(); n != 3 {
+		t.Fatalf("%d commands wait, want 3", n)
+	}
+	p.receive(1, &Message{Kind: Accepted, Ballot: ballot, Slot: 1, Upto: 2})
+	if p.idle(); len(p.proposals()) != 1 { // the three that wait go together
+		t.Errorf("after two slots are chosen it proposes %v", p.proposals())
+	}
+}
+
+// An Accept that was not answered is sent again: the same record, to those who have not voted, and to nobody once it is chosen.
+func TestAnUnansweredAcceptIsSentAgainAsItWas(t *testing.T) {
+	p := newLone(t, loneConfig(t, 5, 5))
+	ballot := p.lead()
+	p.propose(1, "v")
+	first := p.sentOne(Accept, 1).Record
+	p.receive(1, &Message{Kind: Accepted, Ballot: ballot, Slot: 1, Upto: 1})
+	p.ticks(3)
+	p.sentOne(Accept, 2)
+	p.sentOne(Accept, 4)
+	if again := p.sentOne(Accept, 3).Record; again != first {
+		t.Errorf("first %+v, then %+v", first, again)
+	}
+	for _, o := range p.sent(Accept) {
+		if o.To == 1 || o.To == 5 {
+			t.Errorf("sent again to node %d, which has voted or holds it", o.To)
+		}
+	}
+	p.receive(2, &Message{Kind: Accepted, Ballot: ballot, Slot: 1, Upto: 1})
+	p.receive(3, &Message{Kind: Accepted, Ballot: ballot, Slot: 1, Upto: 1})
+	p.heartbeats(6, Message{Seen: ballot, Flag: true}, p.peers...)
+	p.sentNone(Accept)
 }

@@ -225,3 +225,33 @@ func TestSlotsBelowAReportedPrefixAreLearnedAndNeverProposed(t *testing.T) {
 		t.Errorf("asks for slot %d and up", m.Slot)
 	}
 }
+
+// What an acceptor knows to be chosen above a hole is reported as that: a vote there may be an older one, or none at all.
+func TestAPromiseReportsWhatIsKnownToBeChosenAboveAHole(t *testing.T) {
+	l := newLone(t, loneConfig(t, 3, 5))
+	ballot := l.campaign(Ballot{})
+	l.accept(2, voteFor(ballot, 2, "voted")) // its own ballot, said by another: no more than a vote to report
+	l.receive(1, &Message{Kind: Promise, Ballot: ballot, Slot: 1, Upto: 3, Flag: true, Reports: []Report{{Slot: 3, State: ReportChosen, Record: chosenRecord(3, "chosen")}}})
+	higher := Ballot{Round: ballot.Round + 1, Node: 2, Boot: 1}
+	l.receive(2, &Message{Kind: Prepare, Ballot: higher, Slot: 1})
+	l.sync()
+	m := l.sentOne(Promise, 2)
+	if len(m.Reports) != 2 || m.Reports[0].State != Voted || m.Reports[1].State != ReportChosen || text(m.Reports[1].Record.Value) != "chosen" || m.Chosen != 0 {
+		t.Errorf("reports %+v, chosen up to %d", m.Reports, m.Chosen)
+	}
+}
+
+// A choice that is reported too far up to be held is not forgotten for that: when its turn comes, its value is proposed, and no no-op.
+func TestAReportedChoiceOutOfReachKeepsItsValue(t *testing.T) {
+	cfg := loneConfig(t, 3, 3)
+	cfg.Limits = Limits{WindowSlots: 4, ReorderingSlots: 4}
+	p := newLone(t, cfg)
+	ballot := p.campaign(ballotLow)
+	reports := append(votesFrom(1, 4, ballotLow), Report{Slot: 6, State: ReportChosen, Record: chosenRecord(6, "chosen")})
+	p.receive(1, &Message{Kind: Promise, Ballot: ballot, Slot: 1, Upto: 6, Flag: true, Reports: reports})
+	p.sync()
+	p.receive(1, &Message{Kind: Accepted, Ballot: ballot, Slot: 1, Upto: 4})
+	if got, want := p.proposals(), (map[Slot]string{5: "no-op", 6: "chosen"}); !reflect.DeepEqual(got, want) {
+		t.Errorf("proposes %v, want %v", got, want)
+	}
+}
