@@ -231,3 +231,32 @@ func TestACommandLargerThanTheQuantumAndTheBatchStillGoes(t *testing.T) {
 		t.Errorf("served in the order %v; the small command need not wait for the large one", ids)
 	}
 }
+
+// A source that gives way altogether leaves the others' turns as they were.
+func TestASourceThatGivesWayTakesNobodysTurn(t *testing.T) {
+	m := newQueueModel(Limits{AdmissionBytes: 1 << 20, AdmissionCount: 5, QuantumBytes: 100})
+	const a, b, c, d = 1, 2, 3, 4
+	m.add(a, 36) // is charged 100, the quantum
+	m.add(b, 36)
+	m.add(c, 36)
+	m.add(c, 36)
+	m.add(a, 500)
+	if ids, _, err := m.take(40); err != nil || !slices.Equal(ids, []uint64{1}) {
+		t.Fatalf("first %v are served: %v", ids, err)
+	}
+	m.add(d, 36)
+	if dropped := m.add(d, 36); !slices.Equal(dropped, []uint64{5}) {
+		t.Fatalf("%v give way, and not the longest source's", dropped)
+	}
+	var ids []uint64
+	for m.q.count > 0 {
+		batch, _, err := m.take(40)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, batch...)
+	}
+	if !slices.Equal(ids, []uint64{2, 3, 6, 4, 7}) {
+		t.Errorf("served in the order %v", ids)
+	}
+}

@@ -56,6 +56,27 @@ func TestALeaderResignsOverAForeignChoiceInAPromise(t *testing.T) {
 	p.sentNone(Commit, Accept)
 }
 
+// An announcement is about the votes of its own ballot, and of no later one: in between, the leader that made it may have learned the choice from others, and the next one not.
+func TestAnAnnouncementDoesNotOutliveItsBallot(t *testing.T) {
+	a := acceptorAmong(t, 3)
+	a.receive(2, &Message{Kind: Commit, Ballot: ballotLow, Chosen: 1})
+	a.accept(2, voteFor(ballotMid, 1, "v"))
+	if got := a.r.Status().Chosen; got != 0 {
+		t.Errorf("slot %d is taken for chosen", got)
+	}
+}
+
+// Nor does the late word of a deposed leader make the present one's forgotten.
+func TestAnAnnouncementIsNotUndoneByAnEarlierLeaders(t *testing.T) {
+	a := acceptorAmong(t, 3)
+	a.receive(3, &Message{Kind: Commit, Ballot: ballotHigh, Chosen: 1})
+	a.receive(2, &Message{Kind: Commit, Ballot: ballotLow, Chosen: 1})
+	a.accept(3, voteFor(ballotHigh, 1, "v"))
+	if got := a.r.Status().Chosen; got != 1 {
+		t.Errorf("chosen up to %d, the leader has announced 1", got)
+	}
+}
+
 func TestAnAcceptorDoesNotVoteWhereItKnowsTheChoice(t *testing.T) {
 	a := acceptorAmong(t, 3)
 	a.receive(3, &Message{Kind: Learned, Records: []*Record{chosenRecord(1, "chosen")}, Chosen: 1})
