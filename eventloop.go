@@ -133,7 +133,7 @@ func (l *eventLoop) perform() {
 		l.n.disk.append(l.fx.Records)
 	}
 	if len(l.fx.Messages) > 0 {
-		l.onRejected(l.n.send(l.fx.Messages))
+		l.n.send(l.fx.Messages)
 	}
 	if len(l.fx.Chosen) > 0 {
 		l.n.apply.deliver(l.fx.Chosen)
@@ -142,7 +142,9 @@ func (l *eventLoop) perform() {
 		l.n.apply.when(ready.Slot, l.reads[ready.Read])
 		delete(l.reads, ready.Read)
 	}
-	l.onRejected(l.fx.Rejected)
+	if len(l.fx.Rejected) > 0 {
+		l.onRejected(l.fx.Rejected)
+	}
 	for _, f := range l.fx.Fetches {
 		l.fetch(f)
 	}
@@ -153,9 +155,6 @@ func (l *eventLoop) perform() {
 
 // onRejected tells callers what did not happen; for want of a leader it will be tried again.
 func (l *eventLoop) onRejected(rejected []paxos.Rejection) {
-	if len(rejected) == 0 {
-		return
-	}
 	var numbers []uint64
 	var outcomes []outcome
 	for _, rj := range rejected {
@@ -237,7 +236,7 @@ func (l *eventLoop) onTick() {
 		l.announceFounding()
 		return
 	}
-	if l.seen.Leader != 0 && len(l.waiting) > 0 {
+	if len(l.waiting) > 0 && l.replica.KnowsWay() {
 		l.retry()
 	}
 	for len(l.doubts) > 0 && time.Now().After(l.doubts[0].end) {

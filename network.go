@@ -74,9 +74,9 @@ func (n *Node) address(id paxos.NodeID) string {
 	return ""
 }
 
-// send gives the core's messages to the transport. A message for several receivers is encoded once. It returns the commands of this node's callers that could not be sent, and so did not
-// happen; whatever else is lost, the core sends again.
-func (n *Node) send(messages []paxos.Outgoing) (unsent []paxos.Rejection) {
+// send gives the core's messages to the transport. A message for several receivers is encoded once. The core is told which commands have not left for the leader;
+// whatever else is lost, it sends again by itself.
+func (n *Node) send(messages []paxos.Outgoing) {
 	var last *paxos.Message
 	var pieces [][]byte
 	for _, out := range messages {
@@ -85,11 +85,8 @@ func (n *Node) send(messages []paxos.Outgoing) (unsent []paxos.Rejection) {
 			pieces = paxos.AppendMessage([][]byte{{frameMessage}}, last)
 		}
 		sent := n.transport.Send(uint64(out.To), transport.Class(last.Stream()), pieces...)
-		if !sent && last.Kind == paxos.Forward && last.Origin == n.cfg.ID {
-			for _, p := range last.Proposals {
-				unsent = append(unsent, paxos.Rejection{ID: p.ID, Reason: paxos.NoLeader})
-			}
+		if !sent && last.Kind == paxos.Forward {
+			n.inbox.put(paxos.Event{Kind: paxos.Unsent, Message: last})
 		}
 	}
-	return unsent
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -159,6 +160,18 @@ func ailing(t *testing.T, fs vfs.FS) (*Store, <-chan error) {
 	return s, failed
 }
 
+// mustFail waits for the store to say why it has stopped.
+func mustFail(t *testing.T, failed <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-failed:
+		return err
+	case <-time.After(20 * time.Second):
+		t.Fatal("the store has not stopped")
+		return nil
+	}
+}
+
 func TestCommandOfANewerVersionStopsTheStoreAndChangesNothing(t *testing.T) {
 	for name, command := range map[string][]byte{
 		"unknown kind": {200, 1, 2}, "empty": {}, "malformed": {byte(kindPut), 0xff},
@@ -173,7 +186,7 @@ func TestCommandOfANewerVersionStopsTheStoreAndChangesNothing(t *testing.T) {
 					t.Errorf("result %d: %v", i, r)
 				}
 			}
-			if err := <-failed; !strings.Contains(err.Error(), "slot 2") {
+			if err := mustFail(t, failed); !strings.Contains(err.Error(), "slot 2") {
 				t.Errorf("failed with %v", err)
 			}
 			if r := s.Apply([]synod.Command{{Slot: 4, Data: put}})[0].(Result); r.Err != rpctypes.ErrGRPCStopped {
@@ -220,7 +233,7 @@ func TestWriteErrorStopsTheStore(t *testing.T) {
 			if _, err := s.db.AsyncFlush(); err != nil {
 				t.Fatal(err)
 			}
-			if err := <-failed; !errors.Is(err, errDisk) {
+			if err := mustFail(t, failed); !errors.Is(err, errDisk) {
 				t.Errorf("failed with %v", err)
 			}
 			if r := s.Apply([]synod.Command{{Slot: 2, Data: put}})[0].(Result); r.Err != rpctypes.ErrGRPCStopped {
@@ -256,7 +269,7 @@ func TestReadErrorStopsTheStore(t *testing.T) {
 			if err := read(s); err != rpctypes.ErrGRPCStopped {
 				t.Errorf("got %v", err)
 			}
-			if err := <-failed; !errors.Is(err, errDisk) {
+			if err := mustFail(t, failed); !errors.Is(err, errDisk) {
 				t.Errorf("failed with %v", err)
 			}
 			broken.Store(false)

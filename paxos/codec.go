@@ -15,7 +15,7 @@ var ErrMessage = errors.New("paxos: malformed message")
 //	5  1  flags: bit 0 is Flag
 //	6  1  hops
 //	7  1  zero
-//	8  …  unsigned varints: ballot (round, node, boot), seen (the same), slot, upto, chosen, number, origin;
+//	8  …  unsigned varints: ballot (round, node, boot), seen (the same), slot, upto, chosen, number, origin, boot;
 //	      the numbers of records (0 or 1), further records, reports, proposals and rejections;
 //	      each report: slot, state, ballot, 1 if it has a record; each proposal: source, id, length and bytes;
 //	      each rejection: id, reason
@@ -33,7 +33,7 @@ func AppendMessage(pieces [][]byte, m *Message) [][]byte {
 		b[5] = 1
 	}
 	b = appendBallot(appendBallot(b, m.Ballot), m.Seen)
-	for _, v := range [...]uint64{uint64(m.Slot), uint64(m.Upto), uint64(m.Chosen), m.Number, uint64(m.Origin)} {
+	for _, v := range [...]uint64{uint64(m.Slot), uint64(m.Upto), uint64(m.Chosen), m.Number, uint64(m.Origin), uint64(m.Boot)} {
 		b = binary.AppendUvarint(b, v)
 	}
 	records := 0
@@ -97,7 +97,7 @@ func DecodeMessage(b []byte) (*Message, error) {
 	d := decoder{head: b[messageHeadMin:n], body: b[n:]}
 	m.Ballot, m.Seen = d.ballot(), d.ballot()
 	m.Slot, m.Upto, m.Chosen = Slot(d.uvarint()), Slot(d.uvarint()), Slot(d.uvarint())
-	m.Number, m.Origin = d.uvarint(), NodeID(d.uvarint())
+	m.Number, m.Origin, m.Boot = d.uvarint(), NodeID(d.uvarint()), d.uint32()
 	record, records, reports, proposals, rejected := d.count(), d.count(), d.count(), d.count(), d.count()
 	if record == 1 {
 		m.Record = d.record()
@@ -159,13 +159,15 @@ func (d *decoder) count() int {
 }
 
 func (d *decoder) ballot() Ballot {
-	b := Ballot{Round: d.uvarint(), Node: NodeID(d.uvarint())}
-	boot := d.uvarint()
-	if boot > 1<<32-1 {
+	return Ballot{Round: d.uvarint(), Node: NodeID(d.uvarint()), Boot: d.uint32()}
+}
+
+func (d *decoder) uint32() uint32 {
+	v := d.uvarint()
+	if v > 1<<32-1 {
 		d.fail(ErrMessage)
 	}
-	b.Boot = uint32(boot)
-	return b
+	return uint32(v)
 }
 
 func (d *decoder) record() *Record {

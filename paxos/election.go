@@ -11,7 +11,7 @@ type election struct {
 
 	round     uint64
 	roundAt   int64 // tick of the last round, 0 before the first
-	unhappy   int   // rounds in a row in which this node could have taken over
+	unhappy   int   // rounds in a row in which this node could have taken over, less the patience for a new ballot
 	attempts  int   // take-overs since a leader last lasted; the wait grows with them
 	wait      int   // rounds to wait before the next take-over, on top of the rank
 	settledAt int64 // tick since which the leader has been the same, and happy
@@ -23,6 +23,7 @@ type election struct {
 type peer struct {
 	heardAt int64 // tick; replies older than the suspicion time do not count
 	heard   bool
+	boot    uint32 // 0 from when the connection broke until it is heard again: it may be another one by then
 	own     Ballot
 	seen    Ballot
 	happy   bool
@@ -162,6 +163,7 @@ func (e *election) observe(ballot Ballot) {
 		return
 	}
 	e.seen = ballot
+	e.unhappy = -1 // it has just begun: whether its owner is happy is not yet known
 	e.r.proposer.rest()
 }
 
@@ -172,7 +174,7 @@ func (e *election) onHeartbeat(from NodeID, m *Message) {
 	if !m.Ballot.IsZero() {
 		e.r.learner.onAnnounced(m.Ballot, m.Chosen)
 	}
-	e.r.send(from, &Message{Kind: HeartbeatReply, Number: m.Number, Ballot: e.own, Seen: e.seen, Flag: e.happy, Chosen: e.r.learner.prefix})
+	e.r.send(from, &Message{Kind: HeartbeatReply, Number: m.Number, Ballot: e.own, Seen: e.seen, Flag: e.happy, Chosen: e.r.learner.prefix, Boot: e.r.cfg.Boot})
 }
 
 // onReply takes an answer to one of the rounds that still count; an older one proves nothing about now.
@@ -181,7 +183,7 @@ func (e *election) onReply(i int, m *Message) {
 	if m.Number > e.round || m.Number+lately <= e.round {
 		return
 	}
-	e.peers[i] = peer{heardAt: e.r.now, heard: true, own: m.Ballot, seen: m.Seen, happy: m.Flag}
+	e.peers[i] = peer{heardAt: e.r.now, heard: true, boot: m.Boot, own: m.Ballot, seen: m.Seen, happy: m.Flag}
 	e.r.learner.onPeerPrefix(i, m.Chosen)
 	e.observe(maxBallot(m.Ballot, m.Seen))
 }
@@ -189,6 +191,7 @@ func (e *election) onReply(i int, m *Message) {
 // onDisconnected shortens the time in which a peer must be heard again: a process that died has broken its connections.
 func (e *election) onDisconnected(id NodeID) {
 	if i := e.r.config().Index(id); i >= 0 {
+		e.peers[i].boot = 0
 		e.peers[i].heardAt = min(e.peers[i].heardAt, e.r.now-int64(e.r.cfg.SuspectTicks)+int64(2*e.r.cfg.HeartbeatTicks))
 	}
 }
@@ -203,16 +206,16 @@ func (e *election) connected(id NodeID) bool {
 	return i >= 0 && id != e.r.cfg.Self && e.alive(i)
 }
 
+// bootOf returns the boot in which a member was last heard.
+func (e *election) bootOf(id NodeID) uint32 { return e.peers[e.r.config().Index(id)].boot }
+
 // route returns the member to whom what is meant for the leader should be sent: the leader, or else someone who is happy with it; 0 if there is nobody.
 func (e *election) route() NodeID {
-	if e.seen.IsZero() {
-		return 0
-	}
-	if e.connected(e.seen.Node) {
+	if e.connected(e.seen.Node) && e.bootOf(e.seen.Node) == e.seen.Boot {
 		return e.seen.Node
 	}
 	for i, member := range e.r.config().Members {
-		if e.alive(i) && e.peers[i].happy && e.peers[i].seen == e.seen {
+		if p := &e.peers[i]; e.alive(i) && p.boot != 0 && p.happy && p.seen == e.seen && member.ID != e.seen.Node {
 			return member.ID
 		}
 	}

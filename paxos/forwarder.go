@@ -8,13 +8,14 @@ type forwarder struct {
 	r      *Replica
 	number uint64 // of this node's last Forward
 	outbox []Proposal
-	taken  []takenMark // by origin
+	taken  []mark // of what was taken as leader, or refused
+	passed []mark // of what was passed on to a leader, or refused
 }
 
-// takenMark is the last Forward taken from an origin, and the ballot of ours for which it was meant.
-type takenMark struct {
+// mark is the last Forward of an origin that this node has dealt with. What is not above it is perhaps a duplicate, and gets no answer.
+type mark struct {
 	origin NodeID
-	ballot Ballot
+	ballot Ballot // of ours, for which it was meant; zero when passing on
 	number uint64
 }
 
@@ -62,7 +63,7 @@ func (f *forwarder) flush() {
 			n++
 		}
 		f.number++
-		f.r.send(to, &Message{Kind: Forward, Ballot: f.r.election.seen, Number: f.number, Origin: f.r.cfg.Self, Proposals: append([]Proposal(nil), rest[:n]...)})
+		f.r.send(to, &Message{Kind: Forward, Ballot: f.r.election.seen, Number: f.number, Origin: f.r.cfg.Self, Boot: f.r.election.bootOf(to), Proposals: append([]Proposal(nil), rest[:n]...)})
 		rest = rest[n:]
 	}
 	f.clear()
@@ -76,17 +77,13 @@ func (f *forwarder) clear() {
 // onForward takes commands if this node leads at the ballot they are meant for, and passes them on if it can reach the one who does.
 func (f *forwarder) onForward(from NodeID, m *Message) {
 	if m.Ballot.Node != f.r.cfg.Self {
-		if m.Hops < uint8(f.r.cfg.Limits.HopsMax) && f.r.election.connected(m.Ballot.Node) {
-			on := *m
-			on.Hops++
-			f.r.send(m.Ballot.Node, &on)
-		}
+		f.passOn(m)
 		return
 	}
 	if m.Ballot.Boot != f.r.cfg.Boot {
 		return // taken or not by an earlier boot: who knows
 	}
-	mark := f.mark(m.Origin)
+	mark := markOf(&f.taken, m.Origin)
 	if c := m.Ballot.Compare(mark.ballot); c < 0 || c == 0 && m.Number <= mark.number {
 		return // perhaps a duplicate of what was taken: no word about it
 	}
@@ -100,14 +97,34 @@ func (f *forwarder) onForward(from NodeID, m *Message) {
 	}
 }
 
-func (f *forwarder) mark(origin NodeID) *takenMark {
-	for i := range f.taken {
-		if f.taken[i].origin == origin {
-			return &f.taken[i]
+// passOn relays commands to the leader they are meant for, or says that it cannot; once. What was sent to an earlier boot of this node may have been passed on by it: no word about that.
+func (f *forwarder) passOn(m *Message) {
+	mark := markOf(&f.passed, m.Origin)
+	if m.Boot != f.r.cfg.Boot || m.Number <= mark.number {
+		return
+	}
+	mark.number = m.Number
+	if m.Hops >= uint8(f.r.cfg.Limits.HopsMax) || !f.r.election.connected(m.Ballot.Node) {
+		f.reject(m.Origin, refusals(m.Proposals, NoLeader))
+		return
+	}
+	on := *m
+	on.Hops++
+	on.Boot = f.r.election.bootOf(m.Ballot.Node)
+	f.r.send(m.Ballot.Node, &on)
+}
+
+// onUnsent says at once what did not happen, since nobody else can have seen it.
+func (f *forwarder) onUnsent(m *Message) { f.reject(m.Origin, refusals(m.Proposals, NoLeader)) }
+
+func markOf(marks *[]mark, origin NodeID) *mark {
+	for i := range *marks {
+		if (*marks)[i].origin == origin {
+			return &(*marks)[i]
 		}
 	}
-	f.taken = append(f.taken, takenMark{origin: origin})
-	return &f.taken[len(f.taken)-1]
+	*marks = append(*marks, mark{origin: origin})
+	return &(*marks)[len(*marks)-1]
 }
 
 func refusals(proposals []Proposal, reason RejectReason) []Rejection {

@@ -119,7 +119,7 @@ func (l *lone) heartbeats(n int, reply Message, peers ...NodeID) {
 		l.step(Event{Kind: Tick})
 		for _, peer := range peers {
 			answer := reply
-			answer.Kind, answer.Number = HeartbeatReply, l.round
+			answer.Kind, answer.Number, answer.Boot = HeartbeatReply, l.round, max(reply.Boot, 1)
 			l.step(Event{Kind: Received, From: peer, Incarnation: incarnationOf(peer), Message: &answer})
 		}
 		l.step(Event{Kind: Idle})

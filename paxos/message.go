@@ -15,6 +15,7 @@ type Message struct {
 	Number    uint64 // of a round, a read or a forward: fresh for its sender, never reused under the same ballot and boot
 	Flag      bool
 	Origin    NodeID // where a forwarded request began
+	Boot      uint32
 	Hops      uint8
 	Record    *Record
 	Records   []*Record
@@ -34,8 +35,8 @@ const (
 	Accepted       MessageKind = 5  // Ballot; Slot, Upto: the run of slots voted in ("2b")
 	Commit         MessageKind = 6  // Ballot; Chosen
 	Heartbeat      MessageKind = 7  // Number: round; Chosen; Ballot, if the sender leads
-	HeartbeatReply MessageKind = 8  // Number: round; Ballot: the sender's own; Seen; Flag: happy; Chosen
-	Forward        MessageKind = 9  // Ballot of the leader meant; Number; Origin; Hops; Proposals
+	HeartbeatReply MessageKind = 8  // Number: round; Ballot: the sender's own; Seen; Flag: happy; Chosen; Boot: the sender's
+	Forward        MessageKind = 9  // Ballot of the leader meant; Number; Origin; Hops; Boot of the receiver; Proposals
 	Reject         MessageKind = 10 // Origin; Hops; Rejected
 	ReadRequest    MessageKind = 11 // Ballot of the leader meant; Number; Origin; Hops
 	ReadReply      MessageKind = 12 // Number; Origin; Hops; Slot: wait until it is applied

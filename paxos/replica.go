@@ -81,7 +81,7 @@ type Event struct {
 	Kind        EventKind
 	From        NodeID      // Received: the sender, as the transport has checked it
 	Incarnation Incarnation // Received: of the sender
-	Message     *Message    // Received
+	Message     *Message    // Received, Unsent
 	LSN         LSN         // Durable: everything up to this record is on disk
 	Proposal    Proposal    // Propose
 	Read        uint64      // Read: the caller's name for it, unique for this boot
@@ -101,6 +101,7 @@ const (
 	Read                              // a linearizable read is wanted
 	Disconnected                      // the connection from a peer has broken
 	Fetched                           // a Fetch has been carried out
+	Unsent                            // a Forward has certainly not been sent to anyone; telling is a courtesy
 )
 
 // Effects is what a Step asks for. The caller empties it between steps (Reset) and may collect those of several.
@@ -234,6 +235,8 @@ func (r *Replica) Step(ev Event, fx *Effects) {
 		r.reader.add(ev.Read)
 	case Disconnected:
 		r.election.onDisconnected(ev.Peer)
+	case Unsent:
+		r.forwarder.onUnsent(ev.Message)
 	case Fetched:
 		r.learner.onFetched(ev.Peer, ev.Records)
 	default:

@@ -16,8 +16,9 @@ func (l *lone) follow(ballot Ballot) {
 	}
 }
 
+// forward is a Forward of node 1 to a member in its first boot.
 func forward(ballot Ballot, number uint64, commands ...string) *Message {
-	m := &Message{Kind: Forward, Ballot: ballot, Number: number, Origin: 1}
+	m := &Message{Kind: Forward, Ballot: ballot, Number: number, Origin: 1, Boot: 1}
 	for i, c := range commands {
 		m.Proposals = append(m.Proposals, Proposal{Source: 1, ID: number*100 + uint64(i), Data: []byte(c)})
 	}
@@ -61,8 +62,11 @@ func TestAForwardToAnEarlierBootIsNotAnswered(t *testing.T) {
 	cfg := loneConfig(t, 3, 3)
 	cfg.Boot = 2
 	p := newLone(t, cfg)
+	p.heartbeats(1, Message{}, 1)
 	p.receive(1, forward(Ballot{Round: 1, Node: 3, Boot: 1}, 5, "x"))
 	p.sentNone(Reject)
+	p.receive(1, forward(Ballot{Round: 1, Node: 3, Boot: 2}, 6, "x"))
+	p.sentOne(Reject, 1) // this boot's ballot, but it does not lead: it would have answered
 }
 
 // A leader rejects what it has never put into a slot, and says nothing of what it has.
@@ -276,15 +280,11 @@ func TestRequestsGoThroughAMemberThatIsHappyWithTheLeader(t *testing.T) {
 
 	via := newLone(t, loneConfig(t, 2, 3))
 	via.follow(ballotHigh)
+	via.heartbeats(1, Message{Ballot: ballotHigh, Seen: ballotHigh, Flag: true}, 1, 3)
 	via.receive(1, forward(ballotHigh, 5, "x"))
 	if m := via.sentOne(Forward, 3); m.Origin != 1 || m.Number != 5 || m.Hops != 1 {
 		t.Errorf("passes on %+v", m)
 	}
-	tired := forward(ballotHigh, 6, "x")
-	tired.Hops = 3
-	via.receive(1, tired)
-	via.sentNone(Forward) // it has been relayed often enough
-	via.heartbeats(1, Message{Ballot: ballotHigh, Seen: ballotHigh, Flag: true}, 1, 3)
 	via.receive(3, &Message{Kind: Reject, Origin: 1, Hops: 3, Rejected: []Rejection{{ID: 500, Reason: NoLeader}}})
 	via.sentOne(Reject, 1)
 	via.receive(3, &Message{Kind: ReadReply, Origin: 1, Number: 9, Hops: 3})
@@ -292,4 +292,38 @@ func TestRequestsGoThroughAMemberThatIsHappyWithTheLeader(t *testing.T) {
 	if len(via.fx.Rejected)+len(via.fx.Reads) > 0 {
 		t.Error("takes another's answer for its own")
 	}
+}
+
+// Who is asked to pass a command on does it once, or says once that it did not happen. About a duplicate, which it may have passed on, it says nothing; nor about what its last boot was asked.
+func TestARelayPassesACommandOnOnceOrRefusesIt(t *testing.T) {
+	via := newLone(t, loneConfig(t, 2, 3))
+	via.follow(ballotHigh)
+	via.heartbeats(1, Message{Ballot: ballotHigh, Seen: ballotHigh, Flag: true}, 1, 3)
+	via.receive(1, forward(ballotHigh, 5, "x"))
+	via.sentOne(Forward, 3)
+	silent := func(m *Message) {
+		t.Helper()
+		via.receive(1, m)
+		via.sentNone(Forward, Reject)
+	}
+	silent(forward(ballotHigh, 5, "x"))
+
+	tired := forward(ballotHigh, 6, "x") // relayed as often as may be
+	tired.Hops = 3
+	via.receive(1, tired)
+	via.sentNone(Forward)
+	if m := via.sentOne(Reject, 1); !reflect.DeepEqual(m.Rejected, []Rejection{{ID: 600, Reason: NoLeader}}) {
+		t.Errorf("refuses %+v", m.Rejected)
+	}
+	silent(tired)
+
+	astray := forward(ballotHigh, 7, "x")
+	astray.Boot = 0
+	silent(astray)
+
+	via.heartbeats(5, Message{Seen: ballotHigh}, 1) // the leader is not heard any more
+	silent(forward(ballotHigh, 5, "x"))
+	via.receive(1, forward(ballotHigh, 8, "x"))
+	via.sentNone(Forward)
+	via.sentOne(Reject, 1)
 }

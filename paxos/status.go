@@ -42,6 +42,9 @@ func (r *Replica) Status() Status {
 // Leader returns whom this node follows and at which ballot, without the cost of Status; 0 while there is none.
 func (r *Replica) Leader() (NodeID, Ballot) { return r.election.leader(), r.election.seen }
 
+// KnowsWay reports whether a command would be given to somebody who may lead, now.
+func (r *Replica) KnowsWay() bool { return r.proposer.phase != resting || r.election.route() != 0 }
+
 // Delivered returns the last slot given to the state machine, or restored as chosen.
 func (r *Replica) Delivered() Slot { return r.learner.delivered }
 
