@@ -168,6 +168,23 @@ func TestARestartTakesHintsOfTheSameBallotOnly(t *testing.T) {
 	}
 }
 
+// A choice that is heard of when its ballot is already past is written down: no later record of that ballot will tell of it after a restart.
+func TestAChoiceOfAPastBallotIsKnownAfterARestart(t *testing.T) {
+	a := acceptorAmong(t, 3)
+	a.accept(2, voteFor(ballotLow, 1, "v"))
+	a.receive(3, &Message{Kind: Prepare, Ballot: ballotHigh, Slot: 1})
+	a.receive(2, &Message{Kind: Commit, Ballot: ballotLow, Chosen: 1})
+	a.sync()
+	if st := a.r.Status(); st.Chosen != 1 {
+		t.Fatalf("chosen up to %d", st.Chosen)
+	}
+	cfg := loneConfig(t, 1, 3)
+	cfg.Boot = 2
+	if got := newLone(t, cfg, a.log...).r.Delivered(); got != 1 {
+		t.Errorf("after a restart slots up to %d are chosen", got)
+	}
+}
+
 // Catching up asks one peer at a time, one that is ahead, and another when that one does not answer.
 func TestCatchingUpAsksOnePeerAtATime(t *testing.T) {
 	l := newLone(t, loneConfig(t, 1, 5))
