@@ -129,7 +129,7 @@ func TestTheOrderOfRestoreAndRestoreUnknownDoesNotMatter(t *testing.T) {
 		{"the higher is sound", []event{{true, ballotLow}, {false, ballotMid}}, voted(ballotMid, 1, "v")},
 		{"the higher is lost", []event{{false, ballotLow}, {true, ballotMid}}, lostVote(1, ballotMid)},
 		{"both are lost", []event{{true, ballotLow}, {true, ballotMid}}, lostVote(1, ballotMid)},
-		{"one copy is lost", []event{{true, ballotMid}, {false, ballotMid}}, voted(ballotMid, 1, "v")},
+		{"the bound of the lost one is the sound one's ballot", []event{{true, ballotMid}, {false, ballotMid}}, lostVote(1, ballotMid)},
 		{"lost, between two that are sound", []event{{false, ballotLow}, {true, ballotMid}, {false, ballotHigh}}, voted(ballotHigh, 1, "v")},
 	} {
 		for _, events := range permutations(tc.events) {
@@ -253,5 +253,37 @@ func TestAReportedChoiceOutOfReachKeepsItsValue(t *testing.T) {
 	p.receive(1, &Message{Kind: Accepted, Ballot: ballot, Slot: 1, Upto: 4})
 	if got, want := p.proposals(), (map[Slot]string{5: "no-op", 6: "chosen"}); !reflect.DeepEqual(got, want) {
 		t.Errorf("proposes %v, want %v", got, want)
+	}
+}
+
+// A candidate keeps a place for every slot up to the highest reported. A report that leaves a greater gap than an acceptor can have is not believed, however long the log is.
+func TestAReportBeyondAnyGapIsNotBelieved(t *testing.T) {
+	cfg := loneConfig(t, 3, 3)
+	cfg.Limits = Limits{WindowSlots: 4, ReorderingSlots: 10}
+	for _, tc := range []struct {
+		name   string
+		chosen Slot
+		slots  []Slot
+		leads  bool
+	}{
+		{"no gap", 0, []Slot{1, 2, 3}, true},
+		{"gaps as wide as may be", 0, []Slot{11, 21, 31}, true},
+		{"above the prefix", 50, []Slot{60, 70}, true},
+		{"one gap too wide", 0, []Slot{11, 22}, false},
+		{"too far above the prefix", 50, []Slot{61}, false},
+		{"absurd", 0, []Slot{1 << 60}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := newLone(t, cfg)
+			ballot := p.campaign(ballotLow)
+			m := &Message{Kind: Promise, Ballot: ballot, Slot: 1, Flag: true, Chosen: tc.chosen}
+			for _, s := range tc.slots {
+				m.Reports, m.Upto = append(m.Reports, voted(ballotLow, s, "v")), s
+			}
+			p.receive(1, m)
+			if p.leads() != tc.leads {
+				t.Errorf("leads: %v", p.leads())
+			}
+		})
 	}
 }

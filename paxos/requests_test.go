@@ -327,3 +327,19 @@ func TestARelayPassesACommandOnOnceOrRefusesIt(t *testing.T) {
 	via.sentNone(Forward)
 	via.sentOne(Reject, 1)
 }
+
+// A member speaks for itself or for another member. What it says for a stranger would grow the books without end.
+func TestARequestOnBehalfOfAStrangerIsDropped(t *testing.T) {
+	p := newLone(t, loneConfig(t, 3, 3))
+	ballot := p.lead()
+	for _, m := range []*Message{
+		{Kind: Forward, Ballot: ballot, Number: 5, Origin: 9, Boot: 1, Proposals: []Proposal{{Source: 1, ID: 1, Data: []byte("x")}}},
+		{Kind: ReadRequest, Ballot: ballot, Number: 5, Origin: 9},
+	} {
+		p.receive(1, m)
+		p.step(Event{Kind: Idle})
+		if !reflect.DeepEqual(p.fx, Effects{}) || p.r.Queued() > 0 {
+			t.Errorf("a %v for a stranger has effects: %+v", m.Kind, p.fx)
+		}
+	}
+}
