@@ -348,15 +348,15 @@ func (l *eventLoop) activate() error {
 	if err != nil {
 		return err
 	}
+	for _, u := range l.n.log.Unknown() {
+		l.n.logger.Warn("a record of this member's log is damaged: its vote there is unknown until it is repaired", "slot", u.Slot, "ballot", u.Ballot.String())
+		replica.RestoreUnknown(u.Slot, u.Ballot)
+	}
 	if err := l.n.log.Replay(l.applied+1, func(lsn paxos.LSN, rec *paxos.Record) error {
 		replica.Restore(lsn, rec)
 		return nil
 	}); err != nil {
 		return fmt.Errorf("cannot read the log: %w", err)
-	}
-	for _, u := range l.n.log.Unknown() {
-		l.n.logger.Warn("a record of this member's log is damaged: its vote there is unknown until it is repaired", "slot", u.Slot, "ballot", u.Ballot.String())
-		replica.RestoreUnknown(u.Slot, u.Ballot)
 	}
 	l.n.apply.deliverLogged(replica.Delivered())
 	l.replica = replica

@@ -448,7 +448,9 @@ func TestBadConfigurationsAreRefusedInOneLine(t *testing.T) {
 	}{
 		{"not among the members", func(c *Config) { c.ID = 2 }},
 		{"other than 0", func(c *Config) { c.Members = []Member{{}, {ID: 1}} }},
-		{"two members have the ID 1", func(c *Config) { c.Members = []Member{{ID: 1, Address: "127.0.0.1:1"}, {ID: 1, Address: "127.0.0.1:2"}} }},
+		{"two members have the ID 1", func(c *Config) {
+			c.Members = []Member{{ID: 1, Address: "127.0.0.1:1"}, {ID: 1, Address: "127.0.0.1:2"}}
+		}},
 		{"has no address", func(c *Config) { c.Members = []Member{{ID: 1, Address: "127.0.0.1:1"}, {ID: 2}} }},
 		{"Dir is empty", func(c *Config) { c.Dir = "" }},
 		{"Machine is nil", func(c *Config) { c.Machine = nil }},

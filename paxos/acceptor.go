@@ -146,9 +146,15 @@ func (a *acceptor) restore(lsn LSN, rec *Record) {
 	if rec.Kind != RecordAccept || rec.Slot < a.votes.base {
 		return
 	}
-	if v := a.votes.at(rec.Slot); !v.unknown || !rec.Ballot.Less(v.limit) {
+	if v := a.votes.at(rec.Slot); !v.unknown || v.limit.Less(rec.Ballot) {
 		*v = vote{record: rec, lsn: lsn}
 	}
+}
+
+// lost reports whether the last record of a slot was lost by the disk.
+func (a *acceptor) lost(slot Slot) bool {
+	v := a.votes.get(slot)
+	return v != nil && v.unknown
 }
 
 // restoreUnknown keeps the higher of two votes, the lost one and one that is not, in whichever order they come.
@@ -156,8 +162,11 @@ func (a *acceptor) restoreUnknown(slot Slot, limit Ballot) {
 	if slot < a.votes.base {
 		return
 	}
+	if limit.IsZero() {
+		limit = a.promised // a lost record of kind chosen has no ballot: nothing is known but that no vote was above the promise
+	}
 	v := a.votes.at(slot)
-	if v.record != nil && !v.record.Ballot.Less(limit) || v.unknown && !v.limit.Less(limit) {
+	if v.record != nil && limit.Less(v.record.Ballot) || v.unknown && !v.limit.Less(limit) {
 		return
 	}
 	*v = vote{unknown: true, limit: limit}

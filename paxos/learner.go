@@ -118,7 +118,7 @@ func (l *learner) restore(lsn LSN, rec *Record) {
 		l.restorePrefix(rec.Chosen)
 	case rec.Kind == RecordAccept:
 		l.onAnnounced(rec.Ballot, rec.Chosen)
-	case rec.Kind == RecordChosen && rec.Slot > l.prefix && l.at(rec.Slot) == nil:
+	case rec.Kind == RecordChosen && rec.Slot > l.prefix && l.at(rec.Slot) == nil && !l.r.acceptor.lost(rec.Slot):
 		*l.chosen.at(rec.Slot) = decision{rec, lsn}
 		l.kept += rec.Size()
 	}
@@ -127,10 +127,13 @@ func (l *learner) restore(lsn LSN, rec *Record) {
 
 // restorePrefix takes this node's own word that everything up to slot was chosen and in its log.
 func (l *learner) restorePrefix(slot Slot) {
-	for s := l.prefix + 1; s <= slot && l.at(s) == nil; s++ {
+	for s := l.prefix + 1; s <= slot; s++ {
+		if l.at(s) != nil {
+			continue
+		}
 		v := l.r.acceptor.votes.get(s)
 		if v == nil || v.record == nil {
-			return // that record is lost: the value has to be learned anew
+			return // its last record is lost: the value has to be learned anew
 		}
 		*l.chosen.at(s) = decision{v.record, v.lsn}
 		l.kept += v.record.Size()

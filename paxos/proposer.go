@@ -59,6 +59,7 @@ func (p *proposer) rest() {
 		return
 	}
 	p.phase = resting
+	p.r.election.happy = false
 	p.recovery = recovery{}
 	p.inflight.reset(0)
 	p.bytes = 0

@@ -5,7 +5,7 @@
 // effects. The contract of whoever drives it:
 //
 //  1. Make the boot counter durable, higher than ever before on this disk, before New.
-//  2. Feed Restore with every record of the log above the applied slot, in order; then call Step, from one goroutine.
+//  2. Call RestoreUnknown for each slot whose last record is damaged, then Restore for every sound record of the log above the applied slot, in order; then call Step, from one goroutine.
 //  3. After each Step, append Effects.Records to the log, in order; send Effects.Messages; give Effects.Chosen to the state machine, in order; and so on with the rest.
 //     These are independent of each other: nothing need wait for the disk, since whatever must wait is still inside.
 //  4. Report Durable when a sync has returned, and never before. Report nothing after the disk has failed: stop.
@@ -210,7 +210,8 @@ func (r *Replica) Restore(lsn LSN, rec *Record) {
 	r.learner.restore(lsn, rec)
 }
 
-// RestoreUnknown says that a vote that was cast in slot is lost, and that its ballot was at most ballot. It is not for a lost record of kind chosen, which was no vote.
+// RestoreUnknown says that the log's last record of a slot is lost, and that no vote in it was above ballot; zero if that is not known. It must come before the first Restore: an older record
+// of the slot is then neither taken for the vote nor for the choice, and the value is learned again from a peer, so that the log becomes whole.
 func (r *Replica) RestoreUnknown(slot Slot, ballot Ballot) { r.acceptor.restoreUnknown(slot, ballot) }
 
 // Step takes one event and adds what is to be done to fx.
