@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -68,6 +69,7 @@ type cluster struct {
 // member is one member of a cluster: the same through all the processes that run it.
 type member struct {
 	t            testing.TB
+	program      []string
 	name         string
 	client, peer string // addresses
 	flags        []string
@@ -79,10 +81,16 @@ type member struct {
 // startCluster starts n members and returns once all of them serve.
 func startCluster(t testing.TB, n int) *cluster {
 	t.Helper()
+	return startClusterOf(t, []string{filepath.Join(programs, "synod"), "serve"}, n)
+}
+
+// startClusterOf starts a cluster of a program that takes etcd's flags and says that it is ready in etcd's words.
+func startClusterOf(t testing.TB, program []string, n int) *cluster {
+	t.Helper()
 	c := &cluster{t: t}
 	var founders []string
 	for i := range n {
-		m := &member{t: t, name: string(rune('a' + i)), client: listenAddress(t), peer: listenAddress(t)}
+		m := &member{t: t, program: program, name: string(rune('a' + i)), client: listenAddress(t), peer: listenAddress(t)}
 		c.members = append(c.members, m)
 		founders = append(founders, m.name+"=http://"+m.peer)
 	}
@@ -101,23 +109,13 @@ func startCluster(t testing.TB, n int) *cluster {
 	return c
 }
 
-func (m *member) start() { m.process = startProcess(m.t, m.name, m.flags) }
+func (m *member) start() {
+	m.process = startProcess(m.t, m.name, append(slices.Clone(m.program), m.flags...))
+}
 
 // dir is the member's data directory.
 func (m *member) dir() string {
 	return strings.TrimPrefix(m.flags[1], "--data-dir=")
-}
-
-// id asks the member for its ID.
-func (m *member) id() uint64 {
-	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), patience)
-	defer cancel()
-	status, err := m.api.Status(ctx, m.client)
-	if err != nil {
-		m.t.Fatalf("%s does not say how it is: %v", m.name, err)
-	}
-	return status.Header.MemberId
 }
 
 // leader returns the member that leads and says so itself.
@@ -195,10 +193,10 @@ type process struct {
 }
 
 // startProcess starts a member. It is killed at the end of the test, and its log shown if the test failed.
-func startProcess(t testing.TB, name string, flags []string) *process {
+func startProcess(t testing.TB, name string, command []string) *process {
 	t.Helper()
 	p := &process{t: t, name: name, ready: make(chan struct{}), exited: make(chan struct{})}
-	p.command = exec.Command(filepath.Join(programs, "synod"), append([]string{"serve"}, flags...)...)
+	p.command = exec.Command(command[0], command[1:]...)
 	p.command.SysProcAttr = boundToTest()
 	output, err := p.command.StderrPipe()
 	if err != nil {

@@ -20,14 +20,20 @@ import (
 // startBound is how long a server may take to answer for the first time, on a machine that is busy.
 const startBound = time.Minute
 
-// buildEtcd builds the etcd that this module requires, or finds it built, and returns the path of the binary. It stays
-// in a directory for temporary files, since go build leaves a binary alone that is up to date.
+// buildEtcd builds the etcd that this module requires and returns the path of the binary.
 func buildEtcd(t testing.TB) string {
 	t.Helper()
-	binary := filepath.Join(os.TempDir(), "synod-e2e-"+runtime.Version(), "etcd")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "go.etcd.io/etcd/server/v3")
+	return buildTool(t, "etcd", "go.etcd.io/etcd/server/v3")
+}
+
+// buildTool builds a program of a module that this one requires, or finds it built, and returns the path of the binary. It stays
+// in a directory for temporary files, since go build leaves a binary alone that is up to date.
+func buildTool(t testing.TB, name, pkg string) string {
+	t.Helper()
+	binary := filepath.Join(os.TempDir(), "synod-e2e-"+runtime.Version(), name)
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, pkg)
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("cannot build etcd: %v\n%s", err, out)
+		t.Fatalf("cannot build %s: %v\n%s", name, err, out)
 	}
 	return binary
 }
