@@ -23,9 +23,10 @@ import (
 )
 
 var (
-	requestsFlag = flag.Int("requests", 100_000, "how many requests the differential test sends")
-	seedFlag     = flag.Uint64("seed", 0, "seed of the differential test; 0 takes one from the clock")
-	targetFlag   = flag.String("target", "", "host:port of an empty server to compare with etcd, instead of one in this process")
+	requestsFlag        = flag.Int("requests", 100_000, "how many requests the differential test sends to a server in this process")
+	clusterRequestsFlag = flag.Int("cluster-requests", 20_000, "how many it sends to a cluster of processes")
+	seedFlag            = flag.Uint64("seed", 0, "seed of the differential test; 0 takes one from the clock")
+	targetFlag          = flag.String("target", "", "host:port of an empty server to compare with etcd, instead of one in this process")
 )
 
 // hashEvery is how many requests lie between two comparisons of the hash of everything.
@@ -35,19 +36,35 @@ const hashEvery = 2000
 // from both: the whole response but for who answers at which term, or the same code and text. The state is compared
 // now and then by etcd's own hash of it.
 func TestKVAnswersAreEtcds(t *testing.T) {
-	seed := *seedFlag
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
-	}
 	target := *targetFlag
 	if target == "" {
 		target = startSequential(t)
 	}
-	etcd, synod := server{connect(t, startEtcd(t))}, server{connect(t, target)}
-	g := &generator{Rand: rand.New(rand.NewPCG(seed, 0)), revision: 1, compactions: map[int64]bool{}}
+	compareWithEtcd(t, []server{{connect(t, target)}}, *requestsFlag)
+}
+
+// TestAClusterAnswersAsEtcdAloneDoes does the same with a cluster of processes, asking its members in turn. None of its reads is
+// serializable: a member that is not asked may be behind.
+func TestAClusterAnswersAsEtcdAloneDoes(t *testing.T) {
+	var members []server
+	for _, m := range startCluster(t, 3).members {
+		members = append(members, server{connect(t, m.client)})
+	}
+	compareWithEtcd(t, members, *clusterRequestsFlag)
+}
+
+// compareWithEtcd sends requests to a real etcd and to members of Synod in turn.
+func compareWithEtcd(t *testing.T, members []server, requests int) {
+	t.Helper()
+	seed := *seedFlag
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	etcd := server{connect(t, startEtcd(t))}
+	g := &generator{Rand: rand.New(rand.NewPCG(seed, 0)), serializable: len(members) == 1, revision: 1, compactions: map[int64]bool{}}
 	seen := map[string]int{}
-	for i := range *requestsFlag {
-		r := g.next()
+	for i := range requests {
+		r, synod := g.next(), members[i%len(members)]
 		want, got := both(t.Context(), etcd, synod, func(ctx context.Context, s server) answer {
 			a := s.do(ctx, r)
 			if a.err == nil {
@@ -60,11 +77,13 @@ func TestKVAnswersAreEtcds(t *testing.T) {
 		}
 		seen[want.kind(r)]++
 		g.learn(r, want)
-		if i%hashEvery == 0 || i == *requestsFlag-1 {
-			compareHashes(t, etcd, synod, g, seed, i)
+		if i%hashEvery == 0 || i == requests-1 {
+			for _, synod := range members {
+				compareHashes(t, etcd, synod, g, seed, i)
+			}
 		}
 	}
-	t.Logf("seed %d: %d requests, revision %d, compacted at %d", seed, *requestsFlag, g.revision, g.compacted)
+	t.Logf("seed %d: %d requests, revision %d, compacted at %d", seed, requests, g.revision, g.compacted)
 	for _, kind := range slices.Sorted(maps.Keys(seen)) {
 		t.Logf("%7d × %s", seen[kind], kind)
 	}
@@ -75,6 +94,9 @@ func TestKVAnswersAreEtcds(t *testing.T) {
 // the compaction, as long as it remembers that.
 func compareHashes(t *testing.T, etcd, synod server, g *generator, seed uint64, i int) {
 	t.Helper()
+	if a := synod.do(t.Context(), request{Message: &pb.RangeRequest{Key: []byte("k")}}); a.err != nil { // it has caught up once it answers
+		t.Fatalf("seed %d, after request %d: %v", seed, i, a.err)
+	}
 	for _, revision := range []int64{g.revision, g.near(), g.compacted + 1, g.compacted - 1, g.revision + 1} {
 		if revision <= 0 || g.compactions[revision] {
 			continue

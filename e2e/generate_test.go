@@ -28,6 +28,8 @@ type request struct {
 // generator makes requests from a seed and from what the servers last said of their revisions, and nothing else.
 type generator struct {
 	*rand.Rand
+	serializable bool // half of the reads are; otherwise none
+
 	revision  int64 // the servers' revision
 	compacted int64 // where they were last compacted
 
@@ -140,7 +142,7 @@ func (g *generator) deleteRange() *pb.DeleteRangeRequest {
 }
 
 func (g *generator) rangeKeys() *pb.RangeRequest {
-	r := &pb.RangeRequest{Serializable: g.bit()}
+	r := &pb.RangeRequest{Serializable: g.bit() && g.serializable}
 	r.Key, r.RangeEnd = g.span()
 	if g.oneIn(3) {
 		r.Revision = g.near()
