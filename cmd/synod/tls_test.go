@@ -68,7 +68,8 @@ func (a *authority) issue(t *testing.T) (cert, key string) {
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
-	cert, key = filepath.Join(a.dir, "cert.pem"), filepath.Join(a.dir, "key.pem")
+	dir := t.TempDir() // of its own: a member may be reading the last ones just now
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	a.sign(t, template, k, cert)
 	der, err := x509.MarshalECPrivateKey(k)
 	if err != nil {
