@@ -247,9 +247,9 @@ func (s *Store) CompactRevision() int64 {
 	return -1
 }
 
-// Size returns the bytes that the database takes on disk, what is about to be deleted included.
+// Size returns the bytes that the database takes, what is about to be deleted and what is about to be written to disk included.
 func (s *Store) Size() int64 {
-	return s.measure(func(m *pebble.Metrics) int64 { return int64(m.DiskSpaceUsage()) })
+	return s.measure(func(m *pebble.Metrics) int64 { return int64(m.DiskSpaceUsage()) + int64(m.MemTable.Size) })
 }
 
 // SizeInUse returns the bytes of the database that hold rows, in tables and in memory.
