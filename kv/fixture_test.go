@@ -35,7 +35,14 @@ type fataler interface {
 // open opens the store on fs, which must stay healthy.
 func open(t fataler, fs vfs.FS) *fixture {
 	t.Helper()
-	s, err := Open(Config{Dir: "db", FS: fs, Logger: quiet, CacheBytes: 8 << 20, Fail: func(err error) { t.Errorf("the store has failed: %v", err) }})
+	return openSmall(t, fs, memTableBytes)
+}
+
+// openSmall is open with memtables of another size, in bytes.
+func openSmall(t fataler, fs vfs.FS, memTable uint64) *fixture {
+	t.Helper()
+	failed := func(err error) { t.Errorf("the store has failed: %v", err) }
+	s, err := openStore(Config{Dir: "db", FS: fs, Logger: quiet, CacheBytes: 8 << 20, Fail: failed}, memTable)
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}

@@ -150,6 +150,47 @@ func TestCompactAtZeroSucceedsOnce(t *testing.T) {
 	}
 }
 
+// TestHashIsEtcdsWhenTheCompactionWouldKeepNothing: etcd 3.7.3 answered these after put a, compact 2, delete a, put b.
+func TestHashIsEtcdsWhenTheCompactionWouldKeepNothing(t *testing.T) {
+	f := newFixture(t)
+	f.put("a", "1")
+	f.compactTo(2)
+	f.delete("a")
+	for _, when := range []string{"at the current revision", "at an older one"} {
+		if got := f.hash(3); got.Hash != 3520211144 || got.CompactRevision != 2 {
+			t.Errorf("%s: %v", when, got)
+		}
+		f.put("b", "2")
+	}
+	if got := f.hash(4); got.Hash != 308633251 {
+		t.Errorf("with a key: %v", got)
+	}
+}
+
+func TestHashOfTheStateIsThatOfAnyReplicaWithTheSameLog(t *testing.T) {
+	a, b := newFixture(t), newFixture(t)
+	defer b.stepping()()
+	hash := func(f *fixture) uint32 {
+		resp, err := f.Hash(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.Hash
+	}
+	for _, f := range []*fixture{a, b} {
+		f.put("k", "1")
+		f.put("k", "2")
+	}
+	before := hash(a)
+	for _, f := range []*fixture{a, b} {
+		f.compactTo(3)
+	}
+	a.awaitCompaction()
+	if hash(a) != hash(b) || hash(a) == before {
+		t.Fatalf("hashes %d and %d, before the compaction %d", hash(a), hash(b), before)
+	}
+}
+
 func TestKeysOnlyAnswersLackTheValueAndByValueAreSortedByItAllTheSame(t *testing.T) {
 	f := newFixture(t)
 	f.put("a", "2")

@@ -97,7 +97,9 @@ func decodeState(b []byte) (state, error) {
 }
 
 // Open opens the store in cfg.Dir, or makes an empty one, which is at slot 0 and revision 1.
-func Open(cfg Config) (*Store, error) {
+func Open(cfg Config) (*Store, error) { return openStore(cfg, memTableBytes) }
+
+func openStore(cfg Config, memTable uint64) (*Store, error) {
 	if cfg.Dir == "" || cfg.Fail == nil {
 		return nil, errors.New("kv: Config needs Dir and Fail")
 	}
@@ -108,7 +110,7 @@ func Open(cfg Config) (*Store, error) {
 		cfg.Logger = slog.Default()
 	}
 	s := &Store{log: cfg.Logger, dead: cfg.Fail}
-	db, err := pebble.Open(cfg.Dir, s.options(cfg))
+	db, err := pebble.Open(cfg.Dir, s.options(cfg, memTable))
 	if err != nil {
 		return nil, fmt.Errorf("kv: open %s: %w", cfg.Dir, err)
 	}
@@ -120,14 +122,14 @@ func Open(cfg Config) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) options(cfg Config) *pebble.Options {
+func (s *Store) options(cfg Config, memTable uint64) *pebble.Options {
 	opts := &pebble.Options{
 		Comparer:                    comparer,
 		FormatMajorVersion:          pebble.FormatColumnarBlocks,
 		FS:                          cfg.FS,
 		CacheSize:                   cfg.CacheBytes,
 		DisableWAL:                  true,
-		MemTableSize:                memTableBytes,
+		MemTableSize:                memTable,
 		MemTableStopWritesThreshold: 3,
 		Logger:                      pebbleLog{s},
 		EventListener:               &pebble.EventListener{BackgroundError: func(err error) { s.fail(fmt.Errorf("kv: %w", err)) }},
