@@ -14,7 +14,7 @@ import (
 //   - The record says so itself: it was learned as chosen.
 //   - It is a vote, and a record of the same ballot says that its slot is in the leader's chosen prefix. Another ballot's word
 //     does not do: it may be about another value.
-//   - This member led, and said that the slot is in its own chosen prefix: then the last record that its log had for the
+//   - This member led, or promised, and said that the slot is in its own chosen prefix: then the last record that its log had for the
 //     slot was the chosen one.
 type proofs struct {
 	first paxos.Slot               // the first that has not been trimmed
@@ -34,7 +34,7 @@ type prover struct {
 	self      paxos.NodeID
 	votes     map[paxos.Slot][]ballotVote
 	announced map[paxos.Ballot]paxos.Slot // the chosen prefix that the leader of a ballot said it had
-	own       paxos.Slot                  // the chosen prefix that this member itself has said it had, as a leader
+	own       paxos.Slot                  // the chosen prefix that this member itself has said it had
 	proofs
 }
 
@@ -51,6 +51,9 @@ func newProver(self paxos.NodeID, trimmed paxos.Slot) *prover {
 func (p *prover) record(lsn paxos.LSN, r *paxos.Record) {
 	p.end = lsn
 	switch r.Kind {
+	case paxos.RecordPromise:
+		p.settleOwn(r.Chosen)
+		p.last = max(p.last, r.Chosen)
 	case paxos.RecordChosen:
 		p.lsn[r.Slot] = lsn
 		p.last = max(p.last, r.Slot)
@@ -62,6 +65,12 @@ func (p *prover) record(lsn paxos.LSN, r *paxos.Record) {
 		p.last = max(p.last, r.Chosen)
 		p.votes[r.Slot] = append(p.votes[r.Slot], ballotVote{r.Ballot, lsn})
 	}
+}
+
+// damaged takes note that a record of a slot is lost: what came before it is not the last record of the slot.
+func (p *prover) damaged(slot paxos.Slot) {
+	delete(p.votes, slot)
+	delete(p.lsn, slot)
 }
 
 // settleOwn takes this member's own word that everything up to slot is chosen.
@@ -96,8 +105,11 @@ func walkChosen(fsys disk.FS, dir string, chosen func(*paxos.Record) error, gap 
 	}
 	p := newProver(vital.Node, vital.Trimmed)
 	if _, err := wal.Dump(fsys, dir, func(e wal.Entry) error {
-		if e.State == wal.Sound {
+		switch {
+		case e.State == wal.Sound:
 			p.record(e.LSN, e.Record)
+		case e.State == wal.Corrupt && e.Record != nil:
+			p.damaged(e.Record.Slot)
 		}
 		return nil
 	}); err != nil {

@@ -103,7 +103,8 @@ func TestOnlyWhatTheDiskProvesIsChosen(t *testing.T) {
 		{"about the last record it then had", []*paxos.Record{
 			accept(1, b1, 0, value("x")), accept(1, b2, 0, value("a")), accept(2, b3, 1, value("b")), accept(1, b1, 0, value("y"))}, "1=a"},
 		{"a no-op is chosen like any other", []*paxos.Record{accept(1, b1, 0, nil), accept(2, b1, 1, value("b"))}, "1="},
-		{"promises prove nothing", []*paxos.Record{{Kind: paxos.RecordPromise, Ballot: b2}}, ""},
+		{"a promise keeps what this member knew", []*paxos.Record{accept(1, b1, 0, value("a")), {Kind: paxos.RecordPromise, Ballot: b2, Chosen: 1}, accept(1, b3, 0, value("y"))}, "1=a"},
+		{"promises alone prove nothing", []*paxos.Record{{Kind: paxos.RecordPromise, Ballot: b2}}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
