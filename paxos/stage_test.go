@@ -74,7 +74,10 @@ func (s *stage) start(a *actor) {
 	for i, rec := range a.log {
 		if a.rotten[LSN(i+1)] {
 			r.RestoreUnknown(rec.Slot, rec.Ballot)
-		} else {
+		}
+	}
+	for i, rec := range a.log {
+		if !a.rotten[LSN(i+1)] {
 			r.Restore(LSN(i+1), rec)
 		}
 	}

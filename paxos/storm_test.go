@@ -2,6 +2,7 @@ package paxos
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"testing"
 )
@@ -76,12 +77,12 @@ func (c *testCluster) reconfigure(roles []Role, phase1, phase2 int) {
 	}
 }
 
-// lostVotes are the votes that node 1's disk has lost.
-type lostVotes map[Slot]Ballot
+// damage is what node 1's disk has lost, by index in the log. In its place the log has a promise of the ballot, which the vital state knows as well.
+type damage map[int]*Record
 
-// storm plays a random schedule in which members crash, sometimes all of them, and node 1's disk loses votes, unless its vote alone chooses. It returns those.
-func (c *testCluster) storm(rng *rand.Rand, steps int) lostVotes {
-	lost := lostVotes{}
+// storm plays a random schedule in which members crash, sometimes all of them, and node 1's disk loses records, unless its vote alone chooses. It returns those.
+func (c *testCluster) storm(rng *rand.Rand, steps int) damage {
+	lost := damage{}
 	for range steps {
 		switch x := rng.Float64(); {
 		case x < 0.0005: // the power fails
@@ -96,7 +97,7 @@ func (c *testCluster) storm(rng *rand.Rand, steps int) lostVotes {
 			c.crash(n)
 			if n.id == 1 && c.config.Phase2 > 1 {
 				for range len(n.log) / 8 {
-					n.loseVote(rng.IntN(len(n.log)), lost)
+					lost.take(n, rng.IntN(len(n.log)))
 				}
 			}
 			c.restart(n, lost)
@@ -107,25 +108,60 @@ func (c *testCluster) storm(rng *rand.Rand, steps int) lostVotes {
 	return lost
 }
 
-// loseVote lets the disk lose a record, if it is a vote that the machine has not saved. That leaves the log with a record of which nothing but slot and ballot is known.
-func (n *testNode) loseVote(i int, lost lostVotes) {
-	rec := n.log[i]
-	if rec.Kind != RecordAccept || rec.Slot <= n.saved {
-		return
+// take loses a record, if it is of a slot that the machine has not saved.
+func (d damage) take(n *testNode, i int) {
+	if rec := n.log[i]; rec.Kind != RecordPromise && rec.Slot > n.saved {
+		d[i] = rec
+		n.log[i] = &Record{Kind: RecordPromise, Ballot: rec.Ballot}
 	}
-	lost[rec.Slot] = maxBallot(lost[rec.Slot], rec.Ballot)
-	n.log[i] = &Record{Kind: RecordPromise, Ballot: rec.Ballot}
 }
 
-// restart boots a node from its log, with what is known of lost votes if it is node 1.
-func (c *testCluster) restart(n *testNode, lost lostVotes) {
-	c.start(n)
-	if n.id != 1 {
-		return
-	}
-	for slot := n.r.Status().Chosen + 1; slot <= n.r.Status().Chosen+1000; slot++ {
-		if ballot, ok := lost[slot]; ok {
-			n.r.RestoreUnknown(slot, ballot)
+// unknown returns the slots above the applied one whose last record is lost, and what is known of its ballot.
+func (d damage) unknown(n *testNode) map[Slot]Ballot {
+	last := map[Slot]int{}
+	for i, rec := range n.log {
+		if was := d[i]; was != nil {
+			rec = was
 		}
+		if rec.Kind != RecordPromise && rec.Slot > n.saved {
+			last[rec.Slot] = i
+		}
+	}
+	unknown := map[Slot]Ballot{}
+	for slot, i := range last {
+		if was := d[i]; was != nil {
+			unknown[slot] = was.Ballot
+		}
+	}
+	return unknown
+}
+
+// restart boots a node as start does; node 1 is told of its damage first.
+func (c *testCluster) restart(n *testNode, lost damage) {
+	n.boot++
+	n.up, n.pending, n.applied = true, map[uint64]bool{}, n.saved
+	stable := Stable{Applied: n.applied, Last: LSN(len(n.log))}
+	for _, rec := range n.log {
+		stable.Promised = maxBallot(stable.Promised, rec.Ballot)
+	}
+	r, err := New(Config{Self: n.id, Incarnation: Incarnation(99 + int(n.id)), Boot: n.boot, Founders: c.config, Seed: uint64(n.id),
+		HeartbeatTicks: 10, SuspectTicks: 40, ResendTicks: 15, Limits: testLimits()}, stable)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if n.id == 1 {
+		maps.DeleteFunc(lost, func(i int, _ *Record) bool { return i >= len(n.log) }) // the crash took it
+		for slot, ballot := range lost.unknown(n) {
+			r.RestoreUnknown(slot, ballot)
+		}
+	}
+	for i, rec := range n.log {
+		if n.id != 1 || lost[i] == nil {
+			r.Restore(LSN(i+1), rec)
+		}
+	}
+	n.r = r
+	for s := n.applied + 1; s <= r.Delivered(); s++ {
+		c.apply(n, lastRecord(n.log, s))
 	}
 }
