@@ -185,6 +185,14 @@ func TestAChoiceOfAPastBallotIsKnownAfterARestart(t *testing.T) {
 	}
 }
 
+// The word of a promise record holds for every slot up to it, also above one whose choice is in a record of its own.
+func TestARestartTakesThePromisesWordAboveALearnedSlot(t *testing.T) {
+	l := newLone(t, loneConfig(t, 1, 3), voteFor(ballotLow, 1, "a"), chosenRecord(2, "b"), voteFor(ballotLow, 3, "c"), &Record{Kind: RecordPromise, Ballot: ballotHigh, Chosen: 3})
+	if got := l.r.Delivered(); got != 3 {
+		t.Errorf("after a restart slots up to %d are chosen, want 3", got)
+	}
+}
+
 // Catching up asks one peer at a time, one that is ahead, and another when that one does not answer.
 func TestCatchingUpAsksOnePeerAtATime(t *testing.T) {
 	l := newLone(t, loneConfig(t, 1, 5))
