@@ -45,7 +45,7 @@ func walkChanges(ctx context.Context, it *pebble.Iterator, yield func(change, er
 // Events calls fn, in order, with what each revision from one up to and including another has changed, prev_kv included where
 // it can still be read; fn may keep the events. It returns the first error of fn. If from is below the compacted revision, some
 // events are gone and it returns rpctypes.ErrGRPCCompacted; revisions above the current one have no events.
-// Any goroutine may call it.
+// Any goroutine may call it; fn should return soon, as the space of what is compacted meanwhile is not given back before.
 func (s *Store) Events(ctx context.Context, from, to int64, fn func(revision int64, events []*mvccpb.Event) error) error {
 	var refused error
 	err := s.read(ctx, func(v *view) error {

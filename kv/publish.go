@@ -1,0 +1,83 @@
+package kv
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+// published is the state that readers share: what the last commit has left. It lives until it has been superseded
+// and its last reader has gone.
+type published struct {
+	snapshot  *pebble.Snapshot
+	revision  int64
+	compacted int64
+	census    *census
+	refs      atomic.Int64    // its readers, and one for being current
+	alive     *sync.WaitGroup // of the store: which states still hold a snapshot
+}
+
+// retain reports whether the state could still be had.
+func (p *published) retain() bool {
+	for {
+		n := p.refs.Load()
+		if n == 0 {
+			return false
+		}
+		if p.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (p *published) release() error {
+	if p.refs.Add(-1) > 0 {
+		return nil
+	}
+	defer p.alive.Done()
+	return p.snapshot.Close()
+}
+
+// publish makes what has been committed visible to readers that come from now on. The caller holds s.mu.
+func (s *Store) publish() error {
+	p := &published{
+		snapshot: s.db.NewSnapshot(), revision: s.state.revision, compacted: s.state.compacted, census: s.census, alive: &s.alive,
+	}
+	p.refs.Store(1)
+	s.alive.Add(1)
+	if old := s.current.Swap(p); old != nil {
+		return old.release()
+	}
+	return nil
+}
+
+// read calls fn with the latest published state. It takes no lock. An error that is no answer to the request means
+// that the disk or the database is broken, and stops the store.
+func (s *Store) read(ctx context.Context, fn func(v *view) error) error {
+	var p *published
+	for {
+		if p = s.current.Load(); p == nil {
+			return rpctypes.ErrGRPCStopped
+		}
+		if p.retain() {
+			break
+		}
+	}
+	v := &view{reader: p.snapshot, revision: p.revision, compacted: p.compacted, census: p.census}
+	err := fn(v)
+	if closing := v.close(); err == nil {
+		err = closing
+	}
+	if closing := p.release(); err == nil {
+		err = closing
+	}
+	if err == nil || isAnswer(err) || ctx.Err() != nil {
+		return err
+	}
+	s.fail(fmt.Errorf("kv: read: %w", err))
+	return rpctypes.ErrGRPCStopped
+}

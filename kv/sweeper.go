@@ -1,0 +1,286 @@
+package kv
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+// AwaitCompaction waits until what the last compaction made unreadable has been deleted here. It returns ctx's error, or
+// rpctypes.ErrGRPCStopped if the store stops first.
+func (s *Store) AwaitCompaction(ctx context.Context) error {
+	select {
+	case <-s.sweeper.swept():
+		return nil
+	case <-s.sweeper.stopped:
+		return rpctypes.ErrGRPCStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// sweeper is the goroutine that deletes versions that can be read no more. It goes through the changes in the order of
+// their revisions, each once: a change up to the compacted revision makes what it took the place of unreadable, and is itself
+// unreadable if it is a tombstone, unless it is of that very revision. So its work is as large as the changes since the
+// last compaction, however many keys there are. It takes the store's lock for small steps and rests as long as it works.
+type sweeper struct {
+	wake    chan struct{} // one token: there may be work
+	stop    chan struct{}
+	stopped chan struct{} // closed when the goroutine has gone
+
+	mu   sync.Mutex
+	idle chan struct{} // closed when there is nothing left to delete
+}
+
+const (
+	sweepChanges = 256 // in one step
+	sweepWeight  = 512 // keys that one step may walk when it recounts buckets
+)
+
+// cursor is how far the sweeper has come, in a row of its own that is written with the deletions.
+type cursor struct {
+	target int64    // the compacted revision that it works for
+	next   revision // the first change that it has not seen; beyond target once it is done
+}
+
+const cursorSize = 20
+
+func (c cursor) encode() []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, cursorSize), uint64(c.target))
+	b = binary.BigEndian.AppendUint64(b, uint64(c.next.main))
+	return binary.BigEndian.AppendUint32(b, c.next.sub)
+}
+
+// loadCursor reads the cursor; that of a store that has never been swept is at the beginning.
+func loadCursor(r pebble.Reader) (cursor, error) {
+	b, err := get(r, cursorKey)
+	if err != nil {
+		return cursor{}, err
+	}
+	if b == nil {
+		return cursor{}, nil
+	}
+	if len(b) != cursorSize {
+		return cursor{}, fmt.Errorf("kv: sweep row of %d bytes: %w", len(b), errCorrupt)
+	}
+	return cursor{
+		target: int64(binary.BigEndian.Uint64(b)),
+		next:   revision{int64(binary.BigEndian.Uint64(b[8:])), binary.BigEndian.Uint32(b[16:])},
+	}, nil
+}
+
+// aim turns the cursor to another target. The changes of the old target's own revision must be looked at again: its
+// tombstones were to be kept, and now need not be.
+func (c cursor) aim(target int64) cursor {
+	if c.target == target {
+		return c
+	}
+	if again := (revision{main: c.target}); again.less(c.next) {
+		c.next = again
+	}
+	c.target = target
+	return c
+}
+
+func (c cursor) done() bool { return c.next.main > c.target }
+
+func (s *Store) startSweeper() {
+	s.sweeper.wake = make(chan struct{}, 1)
+	s.sweeper.stop = make(chan struct{})
+	s.sweeper.stopped = make(chan struct{})
+	s.sweeper.idle = make(chan struct{})
+	s.sweeper.begin()
+	go s.sweep()
+}
+
+func (s *Store) stopSweeper() {
+	close(s.sweeper.stop)
+	<-s.sweeper.stopped
+}
+
+// begin tells the sweeper that there may be something to delete.
+func (p *sweeper) begin() {
+	p.mu.Lock()
+	select {
+	case <-p.idle:
+		p.idle = make(chan struct{})
+	default:
+	}
+	p.mu.Unlock()
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (p *sweeper) swept() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.idle
+}
+
+// finish says that there is nothing left to delete.
+func (p *sweeper) finish() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.idle:
+	default:
+		close(p.idle)
+	}
+}
+
+func (s *Store) sweep() {
+	defer close(s.sweeper.stopped)
+	for {
+		select {
+		case <-s.sweeper.stop:
+			return
+		case <-s.sweeper.wake:
+		}
+		if !s.inSteps(s.sweepStep) {
+			return
+		}
+		var from string
+		if !s.inSteps(func() (done bool, err error) {
+			from, done, err = s.tidyStep(from)
+			return done, err
+		}) {
+			return
+		}
+	}
+}
+
+// inSteps calls step under the store's lock until it is done, and rests in between. It reports whether the sweeper may go on.
+func (s *Store) inSteps(step func() (done bool, err error)) bool {
+	for {
+		began := time.Now()
+		s.mu.Lock()
+		if s.Err() != nil {
+			s.mu.Unlock()
+			return false
+		}
+		done, err := step()
+		s.mu.Unlock()
+		if err != nil {
+			s.fail(fmt.Errorf("kv: compact: %w", err))
+			return false
+		}
+		if done {
+			return true
+		}
+		select {
+		case <-s.sweeper.stop:
+			return false
+		case <-time.After(time.Since(began)):
+		}
+	}
+}
+
+// sweepStep deletes what the next few changes allow, and publishes, so that no snapshot keeps it on disk.
+func (s *Store) sweepStep() (done bool, err error) {
+	stored, err := loadCursor(s.db)
+	if err != nil {
+		return false, err
+	}
+	c := stored.aim(s.state.compacted)
+	if c.done() {
+		s.sweeper.finish()
+		return true, nil
+	}
+	batch := s.db.NewBatch()
+	if c.next, err = sweepInto(batch, s.db, c); err == nil {
+		err = batch.Set(cursorKey, c.encode(), nil)
+	}
+	if err == nil {
+		err = batch.Commit(pebble.NoSync)
+	}
+	if closing := batch.Close(); err == nil {
+		err = closing
+	}
+	if err == nil {
+		err = s.publish()
+	}
+	if err == nil && c.done() {
+		s.sweeper.finish()
+	}
+	return c.done(), err
+}
+
+// sweepInto adds to batch the deletions that the next changes allow, and returns where to go on.
+func sweepInto(batch *pebble.Batch, r pebble.Reader, c cursor) (next revision, err error) {
+	end := revision{main: c.target + 1}
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: appendChangeKey(nil, c.next), UpperBound: appendChangeKey(nil, end)})
+	if err != nil {
+		return next, err
+	}
+	defer func() {
+		if closing := it.Close(); err == nil {
+			err = closing
+		}
+	}()
+	seen := 0
+	for ok := it.First(); ok; ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return next, err
+		}
+		ch, err := parseChange(it.Key(), value)
+		if err != nil {
+			return next, err
+		}
+		if seen++; seen > sweepChanges {
+			return ch.at, nil
+		}
+		if ch.prior != (revision{}) {
+			if err := deleteVersion(batch, ch.key, ch.prior); err != nil {
+				return next, err
+			}
+		}
+		if ch.dead && ch.at.main < c.target {
+			if err := deleteVersion(batch, ch.key, ch.at); err != nil {
+				return next, err
+			}
+		}
+	}
+	return end, it.Error()
+}
+
+// deleteVersion deletes a version and its change. Doing so twice does no harm.
+func deleteVersion(batch *pebble.Batch, key []byte, at revision) error {
+	if err := batch.Delete(appendRevision(appendPrefix(nil, key), at), nil); err != nil {
+		return err
+	}
+	return batch.Delete(appendChangeKey(nil, at), nil)
+}
+
+// tidyStep looks at the next few buckets from a key on, counts again those that have lost keys, and joins
+// neighbours that have become small, so that the census is as small as what it counts.
+func (s *Store) tidyStep(from string) (next string, done bool, err error) {
+	w := s.newWriter()
+	defer w.discard()
+	for budget := int64(sweepWeight); budget > 0; budget-- {
+		b, ok := w.census.after(from)
+		if !ok {
+			done = true
+			break
+		}
+		from = b.first + "\x00"
+		if b.weight > b.live {
+			budget -= b.weight
+			if err := w.recount(b.first); err != nil {
+				return from, false, err
+			}
+		}
+		w.joinBefore(b.first)
+	}
+	if len(w.dirty) > 0 {
+		err = w.commit()
+	}
+	return from, done, err
+}
