@@ -72,6 +72,7 @@ type member struct {
 	program      []string
 	name         string
 	client, peer string // addresses
+	dir          string // for its data
 	flags        []string
 	api          *clientv3.Client // to this member alone
 
@@ -91,12 +92,13 @@ func startClusterOf(t testing.TB, program []string, n int) *cluster {
 	var founders []string
 	for i := range n {
 		m := &member{t: t, program: program, name: string(rune('a' + i)), client: listenAddress(t), peer: listenAddress(t)}
+		m.dir = filepath.Join(t.TempDir(), m.name)
 		c.members = append(c.members, m)
 		founders = append(founders, m.name+"=http://"+m.peer)
 	}
 	for _, m := range c.members {
 		m.flags = []string{
-			"--name=" + m.name, "--data-dir=" + filepath.Join(t.TempDir(), m.name), "--initial-cluster=" + strings.Join(founders, ","),
+			"--name=" + m.name, "--initial-cluster=" + strings.Join(founders, ","),
 			"--listen-client-urls=http://" + m.client, "--advertise-client-urls=http://" + m.client,
 			"--listen-peer-urls=http://" + m.peer, "--initial-advertise-peer-urls=http://" + m.peer,
 		}
@@ -110,12 +112,8 @@ func startClusterOf(t testing.TB, program []string, n int) *cluster {
 }
 
 func (m *member) start() {
-	m.process = startProcess(m.t, m.name, append(slices.Clone(m.program), m.flags...))
-}
-
-// dir is the member's data directory.
-func (m *member) dir() string {
-	return strings.TrimPrefix(m.flags[1], "--data-dir=")
+	command := append(slices.Clone(m.program), "--data-dir="+m.dir)
+	m.process = startProcess(m.t, m.name, append(command, m.flags...))
 }
 
 // leader returns the member that leads and says so itself.

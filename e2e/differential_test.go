@@ -1,4 +1,4 @@
-// Package e2e holds the tests that run Synod beside a real etcd.
+// Package e2e holds the tests that run Synod as real processes, under faults and beside a real etcd.
 package e2e
 
 import (

@@ -256,10 +256,10 @@ type event struct {
 
 // history is all that ever happened in a store, in which every revision is one put, none of them compacted.
 type history struct {
-	events  []event            // by revision, the first of which is 2
-	byKey   map[string][]event // in order of revisions
-	byWrite map[[2]string]int64
-	claimed map[int64]bool
+	events  []event             // by revision, the first of which is 2
+	byKey   map[string][]event  // in order of revisions
+	byWrite map[[2]string]int64 // from key and value to the revision
+	claimed map[int64]bool      // that a client's write has been found for
 }
 
 const firstRevision = 2 // an empty store has 1
@@ -312,6 +312,9 @@ func (h *history) readRange(t testing.TB, api *clientv3.Client, low, high int64)
 // admit checks what a writer was told, and takes the write for the one that made its revision.
 func (h *history) admit(p put) error {
 	revision, happened := h.byWrite[[2]string{p.key, p.value}]
+	if happened {
+		h.claimed[revision] = true
+	}
 	switch {
 	case p.outcome == acknowledged && !happened:
 		return fmt.Errorf("lost: %s = %s was acknowledged as revision %d and is nowhere", p.key, p.value, p.revision)
@@ -321,9 +324,6 @@ func (h *history) admit(p put) error {
 		return fmt.Errorf("%s = %s was refused, and is revision %d nevertheless", p.key, p.value, revision)
 	case happened && revision <= p.floor:
 		return fmt.Errorf("%s = %s is revision %d, though revision %d was known before it began", p.key, p.value, revision, p.floor)
-	}
-	if happened {
-		h.claimed[revision] = true
 	}
 	return nil
 }

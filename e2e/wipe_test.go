@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,16 +19,16 @@ func TestAWipedMemberIsRefusedAndNothingIsLost(t *testing.T) {
 	l.awaitWrites(writesBetween)
 	m := c.leader()
 	m.kill()
-	kept := m.dir() + ".kept"
-	rename(t, m.dir(), kept)
+	kept := m.dir + ".kept"
+	rename(t, m.dir, kept)
 	m.start()
 	m.endsRefused("wiped or replaced")
 	l.awaitWrites(writesBetween)
 
-	if err := os.RemoveAll(m.dir()); err != nil {
+	if err := os.RemoveAll(m.dir); err != nil {
 		t.Fatal(err)
 	}
-	rename(t, kept, m.dir())
+	rename(t, kept, m.dir)
 	m.start()
 	m.awaitReady()
 	l.awaitWrites(writesBetween)
@@ -42,10 +43,10 @@ func TestAMemberWithTheDirectoryOfAnotherIsRefused(t *testing.T) {
 	a, b := c.members[0], c.members[1]
 	killAtOnce([]*member{a, b})
 	swap := func() {
-		aside := a.dir() + ".aside"
-		rename(t, a.dir(), aside)
-		rename(t, b.dir(), a.dir())
-		rename(t, aside, b.dir())
+		aside := a.dir + ".aside"
+		rename(t, a.dir, aside)
+		rename(t, b.dir, a.dir)
+		rename(t, aside, b.dir)
 	}
 	swap()
 	for _, m := range []*member{a, b} {
@@ -67,9 +68,8 @@ func TestAMemberOfAnotherClusterIsRefused(t *testing.T) {
 	l.awaitWrites(writesBetween)
 	m := c.leader()
 	m.kill()
-	home := m.flags
-	m.flags = append([]string{m.flags[0], m.flags[1] + ".impostor"}, m.flags[2:]...)
-	m.flags = append(m.flags, "--initial-cluster-token=another")
+	dir, flags := m.dir, m.flags
+	m.dir, m.flags = dir+".impostor", append(slices.Clone(flags), "--initial-cluster-token=another")
 	m.start()
 	m.awaitLine("correct the address or the cluster") // the others' reason
 	l.awaitWrites(writesBetween)
@@ -79,7 +79,7 @@ func TestAMemberOfAnotherClusterIsRefused(t *testing.T) {
 	default:
 	}
 	m.kill()
-	m.flags = home
+	m.dir, m.flags = dir, flags
 	m.start()
 	m.awaitReady()
 	l.judge(c)
