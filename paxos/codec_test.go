@@ -143,23 +143,28 @@ func TestAMessageThatNobodyCanHaveSentIsRefused(t *testing.T) {
 
 // What a head claims to hold costs nothing before it is there.
 func TestAClaimOfManyElementsAllocatesNothing(t *testing.T) {
-	for list := range 4 {
-		head := AppendMessage(nil, &Message{Kind: Promise})[0] // it ends with five counts, all zero
-		counts := slices.Clone(head[len(head)-4:])
-		head = binary.AppendUvarint(head[:len(head)-4+list], 1<<20)
-		head = append(head, counts[list+1:]...)
-		binary.LittleEndian.PutUint32(head, uint32(len(head)))
-		wire := append(head, make([]byte, 1<<20)...) // as many bytes as elements, so that the count itself is plausible
+	for _, claim := range []uint64{1 << 20, 1 << 40, 1 << 63, 1<<64 - 1} {
+		for list := range 4 {
+			head := AppendMessage(nil, &Message{Kind: Promise})[0] // it ends with five counts, all zero
+			counts := slices.Clone(head[len(head)-4:])
+			head = binary.AppendUvarint(head[:len(head)-4+list], claim)
+			head = append(head, counts[list+1:]...)
+			binary.LittleEndian.PutUint32(head, uint32(len(head)))
+			wire := head
+			if claim == 1<<20 {
+				wire = append(wire, make([]byte, claim)...) // as many bytes as elements, so that the count itself is plausible
+			}
 
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		m, err := DecodeMessage(wire)
-		runtime.ReadMemStats(&after)
-		if err == nil {
-			t.Errorf("list %d: a claim of %d elements reads as %+v", list, 1<<20, m)
-		}
-		if spent := after.TotalAlloc - before.TotalAlloc; spent > 64<<10 {
-			t.Errorf("list %d: the claim costs %d bytes", list, spent)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			m, err := DecodeMessage(wire)
+			runtime.ReadMemStats(&after)
+			if err == nil {
+				t.Errorf("list %d: a claim of %d elements reads as %+v", list, claim, m)
+			}
+			if spent := after.TotalAlloc - before.TotalAlloc; spent > 64<<10 {
+				t.Errorf("list %d: a claim of %d elements costs %d bytes", list, claim, spent)
+			}
 		}
 	}
 }

@@ -2,7 +2,9 @@ package paxos
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"slices"
 	"testing"
 
@@ -97,6 +99,18 @@ func TestALengthAboveTheBoundIsNotBelieved(t *testing.T) {
 	encoded = (&Record{Kind: RecordAccept, Slot: 1, Value: make(Value, MaxValueBytes+1)}).Seal()
 	if _, _, err := DecodeHeader(encoded[:RecordHeaderSize]); !errors.Is(err, ErrHeader) {
 		t.Fatalf("one byte more: %v", err)
+	}
+}
+
+// The reserved bytes are for a later version: one that sets them is not understood, though its checksum is sound.
+func TestAHeaderWithReservedBytesSetIsNotUnderstood(t *testing.T) {
+	for at := 13; at < 16; at++ {
+		encoded := slices.Clone(voteFor(ballotLow, 1, "v").Seal())
+		encoded[at] = 1
+		binary.LittleEndian.PutUint32(encoded, crc32.Checksum(encoded[4:RecordHeaderSize], castagnoli))
+		if _, _, err := DecodeRecord(encoded); !errors.Is(err, ErrHeader) {
+			t.Errorf("byte %d is set: %v", at, err)
+		}
 	}
 }
 
