@@ -11,10 +11,14 @@ import (
 var roundsFlag = flag.Int("rounds", 20, "how many times each test kills what it kills")
 
 const (
-	// resumeMedianMax bounds the median time from a kill to the next write; resumeMax bounds the longest, loosely: the machine has
-	// others to serve.
+	// resumeMedianMax bounds the median time from a kill to the next write while a majority is left, and resumeMax the longest,
+	// loosely: the machine has others to serve.
 	resumeMedianMax = time.Second
 	resumeMax       = 5 * time.Second
+	// restartMedianMax and restartMax are the same where killed members must first start and read their logs. That takes most of
+	// the time, and on a busy machine more than electing a leader.
+	restartMedianMax = 3 * time.Second
+	restartMax       = 10 * time.Second
 	// writesBetween is how many writes are acknowledged between two faults, and while a killed follower is away.
 	writesBetween = 100
 )
@@ -42,6 +46,7 @@ func survive(t *testing.T, n int, choose func(*cluster) []*member) {
 	c := startCluster(t, n)
 	l := startLoad(c)
 	var resumed []time.Duration
+	medianMax, longestMax := resumeMedianMax, resumeMax
 	for range *roundsFlag {
 		l.awaitWrites(writesBetween)
 		victims := choose(c)
@@ -52,6 +57,7 @@ func survive(t *testing.T, n int, choose func(*cluster) []*member) {
 			l.awaitWrites(writesBetween)
 			startAll(victims)
 		} else {
+			medianMax, longestMax = restartMedianMax, restartMax
 			startAll(victims)
 			resumed = append(resumed, l.awaitResume(killed))
 		}
@@ -63,8 +69,8 @@ func survive(t *testing.T, n int, choose func(*cluster) []*member) {
 	slices.Sort(resumed)
 	median, longest := resumed[len(resumed)/2], resumed[len(resumed)-1]
 	t.Logf("writes resumed after %d kills: median %v, longest %v", len(resumed), median.Round(time.Millisecond), longest.Round(time.Millisecond))
-	if median >= resumeMedianMax || longest >= resumeMax {
-		t.Errorf("writes must resume within %v in the median and %v always", resumeMedianMax, resumeMax)
+	if median >= medianMax || longest >= longestMax {
+		t.Errorf("writes must resume within %v in the median and %v always", medianMax, longestMax)
 	}
 }
 
