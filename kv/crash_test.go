@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -199,7 +200,7 @@ func mustFail(t *testing.T, failed <-chan error) error {
 
 func TestCommandOfANewerVersionStopsTheStoreAndChangesNothing(t *testing.T) {
 	for name, command := range map[string][]byte{
-		"unknown kind": {200, 1, 2}, "empty": {}, "malformed": {byte(kindPut), 0xff},
+		"unknown kind": {200}, "empty": {}, "malformed": {byte(kindPut), 0xff},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fs := vfs.NewMem()
@@ -265,6 +266,34 @@ func TestWriteErrorStopsTheStore(t *testing.T) {
 				t.Errorf("acknowledged after a write error: %v", r)
 			}
 			broken.Store(false)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func TestReadStopsTheStoreUnlessItsErrorIsAnAnswerOrItsContextHasEnded(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []struct {
+		name      string
+		ctx       context.Context
+		err, want error
+		stops     bool
+	}{
+		{"an answer", t.Context(), rpctypes.ErrGRPCCompacted, rpctypes.ErrGRPCCompacted, false},
+		{"the context's end", ended, context.Canceled, context.Canceled, false},
+		{"the disk", t.Context(), errDisk, rpctypes.ErrGRPCStopped, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, failed := ailing(t, vfs.NewMem())
+			if err := s.read(c.ctx, func(*view) error { return c.err }); err != c.want {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+			if c.stops != errors.Is(s.Err(), errDisk) || c.stops != (len(failed) == 1) {
+				t.Errorf("store: %v, Fail was called %d times", s.Err(), len(failed))
+			}
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
