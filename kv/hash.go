@@ -53,7 +53,7 @@ func (v *view) hashKV(ctx context.Context, rev int64) (*pb.HashKVResponse, error
 	// Of what is older than the compaction etcd hashes what a compaction at rev would keep. If that would keep nothing it does not look, and
 	// hashes what the last compaction has kept.
 	keptAt := rev
-	if any, err := v.anyLive(ctx, rev); err != nil {
+	if any, err := v.anyKept(ctx, rev); err != nil {
 		return nil, err
 	} else if !any {
 		keptAt = v.compacted
@@ -90,17 +90,30 @@ func (v *view) hashKV(ctx context.Context, rev int64) (*pb.HashKVResponse, error
 	}, nil
 }
 
-// anyLive reports whether any key is live at main.
-func (v *view) anyLive(ctx context.Context, main int64) (bool, error) {
-	if main == v.revision {
-		return v.census.total() > 0, nil
-	}
+// anyKept reports whether a compaction at main would keep anything by etcd's reckoning: a key that is live then, unless it was deleted and made again at main itself.
+func (v *view) anyKept(ctx context.Context, main int64) (bool, error) {
 	for ver, err := range v.versions(ctx, spanOf(nil, []byte{0}), main) {
-		if err != nil || ver.live {
-			return ver.live, err
+		if err != nil {
+			return false, err
+		}
+		if !ver.live {
+			continue
+		}
+		again, err := v.madeAgain(&ver, main)
+		if err != nil || !again {
+			return err == nil, err
 		}
 	}
 	return false, nil
+}
+
+// madeAgain reports whether a live version is the first of a key that was deleted earlier in the same revision.
+func (v *view) madeAgain(ver *version, main int64) (bool, error) {
+	if ver.created != main || ver.at.sub == 0 {
+		return false, nil
+	}
+	before, err := v.getAt(ver.key, revision{main, ver.at.sub - 1})
+	return err == nil && !before.live && before.at.main == main, err
 }
 
 // appendBackendRow appends a version's key and value as they stand in etcd's file: main(8) '_' sub(8), 't' if it is a
