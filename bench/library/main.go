@@ -39,7 +39,8 @@ func main() {
 		log.Fatalf("%s exists: name a new directory", *dir)
 	}
 	defer os.RemoveAll(*dir)
-	nodes, err := open(*dir)
+	leaders := make(chan paxos.NodeID, 16)
+	nodes, err := open(*dir, leaders)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -48,13 +49,7 @@ func main() {
 			n.Close()
 		}
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := nodes[0].Read(ctx); err != nil {
-		log.Fatal(err)
-	}
-	leader, _ := nodes[0].Leader()
-	latencies, failed := drive(nodes[leader-1], *clients, *size, seconds(*warm), seconds(*secs))
+	latencies, failed := drive(nodes[<-leaders-1], *clients, *size, seconds(*warm), seconds(*secs))
 	if len(latencies) == 0 {
 		log.Fatalf("no command succeeded, %d failed", failed)
 	}
@@ -66,8 +61,8 @@ func main() {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// open starts three members on free ports.
-func open(dir string) ([]*synod.Node, error) {
+// open starts three members on free ports. Who comes to lead is told.
+func open(dir string, leaders chan<- paxos.NodeID) ([]*synod.Node, error) {
 	var members []synod.Member
 	for i := range 3 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -79,7 +74,12 @@ func open(dir string) ([]*synod.Node, error) {
 	}
 	var nodes []*synod.Node
 	for _, m := range members {
-		n, err := synod.Open(synod.Config{ID: m.ID, Members: members, Dir: filepath.Join(dir, fmt.Sprint(m.ID)), Machine: nothing{}, Logger: slog.New(slog.DiscardHandler)})
+		events := &synod.EventListener{LeaderChanged: func(c synod.LeaderChange) {
+			if c.Leader == m.ID {
+				leaders <- m.ID
+			}
+		}}
+		n, err := synod.Open(synod.Config{Events: events, ID: m.ID, Members: members, Dir: filepath.Join(dir, fmt.Sprint(m.ID)), Machine: nothing{}, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			return nil, err
 		}
