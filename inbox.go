@@ -6,22 +6,51 @@ import (
 	"synod.dev/synod/paxos"
 )
 
-// inbox gathers what the event loop is to see next. Whoever puts something in never waits; the loop takes all of it at once.
+// inbox gathers what the event loop is to see next; the loop takes all of it at once. This node's own goroutines never wait to put something in, what they put is bounded elsewhere. Peers wait
+// while it is full, which holds back their streams.
 type inbox struct {
 	mu     sync.Mutex
+	room   sync.Cond
+	closed bool
 	events []paxos.Event
 	reads  []*readWaiter
 	calls  []func()
 	wake   chan struct{} // capacity 1
 }
 
-func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
+// inboxEventsMax is how many events may wait before peers do.
+const inboxEventsMax = 16384
+
+func newInbox() *inbox {
+	b := &inbox{wake: make(chan struct{}, 1)}
+	b.room.L = &b.mu
+	return b
+}
 
 func (b *inbox) put(ev paxos.Event) {
 	b.mu.Lock()
 	b.events = append(b.events, ev)
 	b.mu.Unlock()
 	b.ring()
+}
+
+// putMessage waits for room.
+func (b *inbox) putMessage(ev paxos.Event) {
+	b.mu.Lock()
+	for len(b.events) >= inboxEventsMax && !b.closed {
+		b.room.Wait()
+	}
+	b.events = append(b.events, ev)
+	b.mu.Unlock()
+	b.ring()
+}
+
+// close lets go of whoever waits: nobody takes anything any more.
+func (b *inbox) close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.room.Broadcast()
 }
 
 func (b *inbox) putRead(w *readWaiter) {
@@ -54,12 +83,6 @@ func (b *inbox) take(events []paxos.Event, reads []*readWaiter) ([]paxos.Event, 
 	defer b.mu.Unlock()
 	gotEvents, gotReads, gotCalls := b.events, b.reads, b.calls
 	b.events, b.reads, b.calls = events[:0], reads[:0], nil
+	b.room.Broadcast()
 	return gotEvents, gotReads, gotCalls
-}
-
-// depth returns how many events wait.
-func (b *inbox) depth() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.events)
 }

@@ -34,7 +34,7 @@ func (w *network) Receive(peer transport.Identity, _ transport.Class, payload []
 			w.n.logger.Warn("peer sent a message that cannot be read: dropped", "peer", peer.Node, "reason", err.Error())
 			return
 		}
-		w.n.inbox.put(paxos.Event{Kind: paxos.Received, From: from, Incarnation: incarnation, Message: m})
+		w.n.inbox.putMessage(paxos.Event{Kind: paxos.Received, From: from, Incarnation: incarnation, Message: m})
 	}
 }
 

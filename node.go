@@ -275,6 +275,7 @@ func (n *Node) end(refusal error) {
 	if !n.released {
 		n.released = true
 		close(n.done)
+		n.inbox.close()
 		n.pending.end(refusal)
 	}
 }
