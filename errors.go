@@ -11,9 +11,9 @@ var (
 	// ErrNoLeader means there was no leader to hand the command to before the context ended. It did not happen.
 	ErrNoLeader = errors.New("synod: no leader: the command did not happen")
 
-	// ErrOverloaded means a queue was full, by count or by bytes, here or at the leader. The command did not happen;
+	// ErrOverloaded means a queue was full, by count or by bytes, here or at the leader. The command did not happen, the read was not made;
 	// try again more slowly.
-	ErrOverloaded = errors.New("synod: overloaded: the command did not happen")
+	ErrOverloaded = errors.New("synod: overloaded: it did not happen")
 
 	// ErrTooLarge means the command is larger than Config.MaxCommandBytes. It did not happen.
 	ErrTooLarge = errors.New("synod: command too large: it did not happen")

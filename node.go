@@ -33,6 +33,7 @@ type Node struct {
 	loop      *eventLoop
 
 	view    atomic.Pointer[paxos.Status]
+	reading atomic.Int64 // reads that are not released yet, those whose callers have given up included
 	syncs   latencies
 	closing chan struct{}
 	done    chan struct{} // closed when the node has failed or is closed
@@ -180,14 +181,19 @@ func (n *Node) proposal(w *waiter) paxos.Proposal {
 }
 
 // Read returns once the state machine of this node reflects every command that was acknowledged anywhere before the call. What is read from the machine after that
-// is linearizable. The error is ErrReadTimeout if the context ends first, ErrClosed or ErrFailed.
+// is linearizable. The error is ErrReadTimeout if the context ends first, ErrOverloaded if Config.MaxPending reads wait already, ErrClosed or ErrFailed.
 func (n *Node) Read(ctx context.Context) error {
-	w := readWaiters.Get().(*readWaiter)
 	select {
 	case <-n.done:
 		return n.ended()
 	default:
 	}
+	if n.reading.Add(1) > int64(n.cfg.MaxPending) {
+		n.reading.Add(-1)
+		return ErrOverloaded
+	}
+	w := readWaiters.Get().(*readWaiter)
+	w.reading = &n.reading
 	n.inbox.putRead(w)
 	select {
 	case err := <-w.released:
@@ -201,11 +207,17 @@ func (n *Node) Read(ctx context.Context) error {
 }
 
 // readWaiter is one call of Read.
-type readWaiter struct{ released chan error } // capacity 1
+type readWaiter struct {
+	released chan error // capacity 1
+	reading  *atomic.Int64
+}
 
-var readWaiters = sync.Pool{New: func() any { return &readWaiter{make(chan error, 1)} }}
+var readWaiters = sync.Pool{New: func() any { return &readWaiter{released: make(chan error, 1)} }}
 
-func (w *readWaiter) release(err error) { w.released <- err }
+func (w *readWaiter) release(err error) {
+	w.reading.Add(-1)
+	w.released <- err
+}
 
 // Status returns what the node knows. It is cheap, and at most one tick old.
 func (n *Node) Status() Status {

@@ -551,3 +551,24 @@ func TestTooMuchAtOnceIsRefusedAndDidNotHappen(t *testing.T) {
 		t.Errorf("%d commands are applied, 5 were accepted", got)
 	}
 }
+
+// Reads that nobody can confirm do not pile up, however many callers give up and come again.
+func TestReadsThatCannotBeConfirmedAreBounded(t *testing.T) {
+	members := []Member{{ID: 1, Address: freeAddress(t)}, {ID: 2, Address: freeAddress(t)}} // the second never comes
+	node, err := Open(Config{ID: 1, Members: members, Dir: filepath.Join(t.TempDir(), "log"), Machine: &ledger{}, MaxPending: 4, SegmentBytes: 1 << 20, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer node.Close()
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	for i := range 6 {
+		want := ErrReadTimeout
+		if i >= 4 {
+			want = ErrOverloaded
+		}
+		if err := node.Read(gone); !errors.Is(err, want) {
+			t.Errorf("read %d: %v, want %v", i+1, err, want)
+		}
+	}
+}

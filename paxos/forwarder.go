@@ -3,7 +3,7 @@ package paxos
 // forwarder brings this node's commands to the leader, and other nodes' commands into its own queue while it is the leader.
 //
 // A command is handed over once, to the leader of one ballot, under a number; that leader takes it only while its ballot is that one, and takes each number of an
-// origin once. So however often the network repeats it, it goes into the log at most once. And a node rejects only what it has never taken.
+// origin once. So however often the network repeats it, it goes into the log at most once. And a node rejects only what it never put into a record, and never will.
 type forwarder struct {
 	r      *Replica
 	number uint64 // of this node's last Forward

@@ -30,14 +30,12 @@ const MembersMax = 64
 // Set is a set of members, by their index in a Configuration.
 type Set uint64
 
-func (s Set) has(i int) bool      { return s>>i&1 == 1 }
-func (s Set) with(i int) Set      { return s | 1<<i }
-func (s Set) count() int          { return bits.OnesCount64(uint64(s)) }
-func (s Set) minus(t Set) Set     { return s &^ t }
-func (s Set) both(t Set) Set      { return s & t }
-func (s Set) isEmpty() bool       { return s == 0 }
-func single(i int) Set            { return 1 << i }
-func (s Set) contains(t Set) bool { return s&t == t }
+func (s Set) has(i int) bool  { return s>>i&1 == 1 }
+func (s Set) with(i int) Set  { return s | 1<<i }
+func (s Set) count() int      { return bits.OnesCount64(uint64(s)) }
+func (s Set) minus(t Set) Set { return s &^ t }
+func (s Set) both(t Set) Set  { return s & t }
+func single(i int) Set        { return 1 << i }
 
 // Configuration is who takes part in the slots that it governs, and how many of them make a quorum.
 // It is immutable. Any two members that count votes for a slot use the same one.

@@ -3,9 +3,8 @@ package paxos
 // recovery gathers what a phase-1 quorum reports and says, slot by slot, what the new leader must propose (P2c).
 type recovery struct {
 	config *Configuration
-	from   Slot                // the first slot that is reported on
 	cursor [MembersMax]Slot    // by member: the first slot not yet reported on
-	done   Set                 // members whose last chunk has come: they have reported on every slot from from on
+	done   Set                 // members whose last chunk has come: they have reported on every slot
 	chosen Slot                // the highest chosen prefix reported: every slot up to here is chosen
 	high   Slot                // the highest slot reported at all; what lies above is free
 	slots  window[slotReports] // above chosen
@@ -25,9 +24,9 @@ type unknownReport struct {
 }
 
 func newRecovery(config *Configuration, prefix Slot) recovery {
-	rc := recovery{config: config, from: prefix + 1, chosen: prefix, high: prefix}
+	rc := recovery{config: config, chosen: prefix, high: prefix}
 	for i := range config.Members {
-		rc.cursor[i] = rc.from
+		rc.cursor[i] = prefix + 1
 	}
 	rc.slots.reset(prefix + 1)
 	return rc
