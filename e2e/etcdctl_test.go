@@ -80,6 +80,7 @@ func TestEtcdctlSaysOfSynodWhatItSaysOfEtcd(t *testing.T) {
 	etcd := startClusterOf(t, []string{buildEtcd(t)}, 3)
 	synod := startCluster(t, 3)
 	etcd.awaitNames()
+	etcd.awaitStorageVersion()
 	synod.awaitNames()
 	for i := range 3 {
 		for _, command := range ctlScript {
@@ -122,6 +123,17 @@ func (c *cluster) awaitNames() {
 		return !slices.ContainsFunc(c.members, func(m *member) bool {
 			list, err := m.api.MemberList(c.t.Context())
 			return err != nil || slices.ContainsFunc(list.Members, func(m *pb.Member) bool { return m.Name == "" })
+		})
+	})
+}
+
+// awaitStorageVersion waits until each member states the version of its storage, which a real etcd writes some seconds after it has begun to serve.
+func (c *cluster) awaitStorageVersion() {
+	c.t.Helper()
+	eventually(c.t, "all members know the version of their storage", func() bool {
+		return !slices.ContainsFunc(c.members, func(m *member) bool {
+			status, err := m.api.Status(c.t.Context(), m.client)
+			return err != nil || status.StorageVersion == ""
 		})
 	})
 }
