@@ -23,6 +23,9 @@ func (s *Server) clientHandler(more map[string]http.Handler) http.Handler {
 	mux := s.metricsMux()
 	mux.HandleFunc("/version", onlyGET(serveVersion))
 	mux.HandleFunc("/debug/vars", onlyGET(expvar.Handler().ServeHTTP))
+	if s.gateway != nil {
+		mux.Handle(gatewayPath, s.gateway)
+	}
 	for path, handler := range more {
 		mux.Handle(path, handler)
 	}

@@ -79,6 +79,9 @@ type Config struct {
 	// Handlers are served on client listeners beside the server's own paths.
 	Handlers map[string]http.Handler
 
+	// Gateway serves the API as JSON under /v3/, too.
+	Gateway bool
+
 	// MaxRequestBytes bounds a write as the log holds it. A message on the wire may be 512 KiB larger.
 	MaxRequestBytes int
 	// MaxTxnOps bounds the operations of a transaction.
@@ -120,6 +123,7 @@ type Server struct {
 	grpc        *grpc.Server
 	health      *health.Server
 	http        *http.Server // behind the port
+	gateway     *gateway     // nil without one
 	metricsHTTP *http.Server // on listeners of their own
 
 	stopped context.Context // once Shutdown has begun
@@ -147,6 +151,12 @@ func New(config Config) (*Server, error) {
 	s.metrics = newMetrics(s.node, s.store, config.Observer)
 	s.port = newPort(s.logger)
 	s.serveGRPC(config.MaxConcurrentStreams)
+	if config.Gateway {
+		var err error
+		if s.gateway, err = newGateway(s.port.dialSelf); err != nil {
+			return nil, err
+		}
+	}
 	s.http = s.newHTTP(s.passGRPC(s.clientHandler(config.Handlers)))
 	s.metricsHTTP = s.newHTTP(s.metricsMux())
 	return s, nil
@@ -244,6 +254,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.port.close()
 
 	err := errors.Join(s.http.Shutdown(ctx), s.metricsHTTP.Shutdown(ctx))
+	if s.gateway != nil {
+		s.gateway.close() // its requests are over, or cut off
+	}
 	if err != nil {
 		s.http.Close() // what comes of that is the clients' loss, and told by err
 		s.metricsHTTP.Close()

@@ -78,6 +78,7 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		ClientURLs:           config.AdvertiseClientURLs,
 		Listeners:            listeners,
 		Handlers:             m.handlers(config),
+		Gateway:              config.Gateway,
 		MaxRequestBytes:      config.MaxRequestBytes,
 		MaxTxnOps:            config.MaxTxnOps,
 		MaxConcurrentStreams: config.MaxConcurrentStreams,

@@ -46,6 +46,7 @@ type Config struct {
 	LogFormat   string // "json" or "console"
 	LogOutputs  []string
 	EnablePprof bool
+	Gateway     bool
 
 	ShowVersion bool
 	Warnings    []string // what the operator should know although it is no error
