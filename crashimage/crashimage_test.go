@@ -1,0 +1,18 @@
+package crashimage
+
+import "testing"
+
+func TestEveryImageOfAPowerCutIsRecoveredToWhatWasAcknowledged(t *testing.T) {
+	images := 30_000
+	if testing.Short() {
+		images = 5_000
+	}
+	r := Run(Options{Images: images})
+	if r.Violation != nil {
+		t.Fatal(r.Violation)
+	}
+	if r.Images < images {
+		t.Fatalf("only %d images", r.Images)
+	}
+	t.Log(r)
+}
