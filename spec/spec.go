@@ -1,0 +1,205 @@
+// Package spec is Paxos as an abstract specification that can be run: ballots, promises, votes, and what they choose, for a log of slots.
+//
+// It is written from Lamport's "Paxos Made Simple" and shares nothing with package paxos, so that it can judge it: every event of a run is told to a State as an Action, and the
+// State refuses what Paxos does not allow, by the name of the rule. What it knows of each acceptor is the truth, what is on the disk, not what was said about it.
+// paxos.tla says the same in TLA+.
+package spec
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// Slot is a place in the log: an instance of Paxos. The first is 1.
+type Slot uint64
+
+// Value is what a slot decides. Equal values are equal strings; the empty one is a value like any other.
+type Value string
+
+// Ballot is a proposal number, ordered by its parts. The zero Ballot is below all that are used.
+type Ballot [3]uint64
+
+// Compare returns -1, 0 or +1 as b is below, equal to or above c.
+func (b Ballot) Compare(c Ballot) int {
+	return cmp.Or(cmp.Compare(b[0], c[0]), cmp.Compare(b[1], c[1]), cmp.Compare(b[2], c[2]))
+}
+
+func (b Ballot) String() string { return fmt.Sprintf("%d.%x.%d", b[0], b[1], b[2]) }
+
+// Rule names what an action may break. P1 to P2c are those of "Paxos Made Simple" §2.2.
+type Rule string
+
+const (
+	P1        Rule = "P1: an acceptor accepts the first proposal that it receives"
+	P1a       Rule = "P1a: an acceptor accepts a proposal numbered n iff it has not promised a number above n"
+	P2        Rule = "P2: one value is chosen"
+	P2a       Rule = "P2a: once v is chosen, every higher-numbered proposal accepted has value v"
+	P2b       Rule = "P2b: once v is chosen, every higher-numbered proposal issued has value v"
+	P2c       Rule = "P2c: a proposal has the value of the highest-numbered proposal that a quorum has accepted, or any if it has accepted none"
+	OneValue  Rule = "one value: a ballot proposes one value in a slot"
+	Issued    Rule = "issued: a ballot is begun before it is promised, and a proposal issued before it is accepted"
+	Durable   Rule = "durable: a promise or a vote is on the disk before it is told"
+	Truth     Rule = "truth: a promise tells the highest-numbered proposal below it that the acceptor has accepted"
+	Learned   Rule = "learned: only what is chosen is learned"
+	Announced Rule = "announced: a ballot announces no slot in which it has proposed another value than the chosen one"
+)
+
+// Violation is the error for an action that is not allowed.
+type Violation struct {
+	Rule   Rule
+	Detail string // what was done, and what was so before
+}
+
+func (v *Violation) Error() string { return string(v.Rule) + ": but " + v.Detail }
+
+func violation(rule Rule, format string, args ...any) error {
+	return &Violation{rule, fmt.Sprintf(format, args...)}
+}
+
+// State is all that matters of a run so far. It only grows: a crash makes nobody forget. It is not safe for concurrent use.
+type State struct {
+	configs  []governed // ascending
+	promised [AcceptorsMax]Ballot
+	ballots  map[Ballot]*ballot
+	slots    map[Slot]*instance
+	prefix   Slot // every slot up to here has a chosen value
+	highest  Slot // that anything was proposed in
+}
+
+// governed is a configuration and the first slot that it governs.
+type governed struct {
+	first  Slot
+	config *Configuration
+}
+
+// ballot is what one proposal number has done in all slots.
+type ballot struct {
+	first     Slot // the lowest slot it has proposed in
+	announced Slot // it has said that every slot up to here is chosen
+}
+
+// instance is one slot.
+type instance struct {
+	proposals []proposal // ascending by ballot
+	chosen    bool
+	value     Value // the chosen one
+	at        Ballot
+}
+
+// proposal is a value proposed at one ballot, and who has voted for it.
+type proposal struct {
+	ballot Ballot
+	value  Value
+	votes  Set
+}
+
+// New returns the state before anything has happened, with the configuration that governs all slots.
+func New(config *Configuration) *State {
+	return &State{configs: []governed{{1, config}}, ballots: map[Ballot]*ballot{}, slots: map[Slot]*instance{}}
+}
+
+// Configure lets another configuration govern the slots from first on. It refuses if anything has been proposed in one of them.
+func (s *State) Configure(first Slot, config *Configuration) error {
+	if first <= s.highest || first < s.configs[len(s.configs)-1].first {
+		return fmt.Errorf("spec: slot %d cannot get another configuration: slot %d was proposed in under the one it has", first, s.highest)
+	}
+	s.configs = append(s.configs, governed{first, config})
+	return nil
+}
+
+// Step takes an action if it is allowed. If it is not, the error is a *Violation, and nothing has changed.
+func (s *State) Step(a Action) error {
+	if err := a.check(s); err != nil {
+		return err
+	}
+	a.take(s)
+	return nil
+}
+
+// Assume takes an action without asking whether it is allowed. What actions leave behind does not depend on their order, so a State can be made from a set of them.
+func (s *State) Assume(a Action) { a.take(s) }
+
+// Chosen returns the value chosen in a slot, if there is one.
+func (s *State) Chosen(slot Slot) (Value, bool) {
+	in := s.slots[slot]
+	if in == nil || !in.chosen {
+		return "", false
+	}
+	return in.value, true
+}
+
+// Promised returns the highest ballot that an acceptor has promised or voted at.
+func (s *State) Promised(a Acceptor) Ballot { return s.promised[a] }
+
+func (s *State) config(slot Slot) *Configuration {
+	i := len(s.configs) - 1
+	for s.configs[i].first > slot {
+		i--
+	}
+	return s.configs[i].config
+}
+
+func (s *State) instance(slot Slot) *instance {
+	in := s.slots[slot]
+	if in == nil {
+		in = &instance{}
+		s.slots[slot] = in
+	}
+	return in
+}
+
+// proposal returns what was proposed in a slot at a ballot, or nil. The pointer is good until the next proposal.
+func (s *State) proposal(b Ballot, slot Slot) *proposal {
+	if in := s.slots[slot]; in != nil {
+		if i, found := in.find(b); found {
+			return &in.proposals[i]
+		}
+	}
+	return nil
+}
+
+func (in *instance) find(b Ballot) (int, bool) {
+	return slices.BinarySearchFunc(in.proposals, b, func(p proposal, b Ballot) int { return p.ballot.Compare(b) })
+}
+
+// below returns the highest-numbered proposal below a ballot that an acceptor has voted for in this slot, or nil.
+func (in *instance) below(a Acceptor, b Ballot) *proposal {
+	if in == nil {
+		return nil
+	}
+	for i := len(in.proposals) - 1; i >= 0; i-- {
+		if p := &in.proposals[i]; p.votes.has(a) && p.ballot.Compare(b) < 0 {
+			return p
+		}
+	}
+	return nil
+}
+
+// safe reports whether no other value than v has been, or can yet be, chosen in a slot below b: some quorum has promised b, and between the highest
+// vote for v and b none of it has voted; or, without a vote for v, it has not voted at all (P2c).
+func (s *State) safe(b Ballot, slot Slot, v Value) bool {
+	config, in := s.config(slot), s.slots[slot]
+	var quiet Set
+	for a := Acceptor(0); a < AcceptorsMax && config.acceptors>>a != 0; a++ {
+		if config.acceptors.has(a) && s.promised[a].Compare(b) >= 0 {
+			quiet |= 1 << a
+		}
+	}
+	if in != nil {
+		if in.chosen && in.value == v {
+			return true
+		}
+		for i := len(in.proposals) - 1; i >= 0; i-- {
+			p := &in.proposals[i]
+			if p.ballot.Compare(b) >= 0 {
+				continue
+			}
+			if p.votes != 0 && p.value == v {
+				break
+			}
+			quiet &^= p.votes
+		}
+	}
+	return includesOne(config.Phase1, quiet)
+}
