@@ -137,6 +137,14 @@ func (e *election) rank() int {
 	return rank
 }
 
+// campaign takes over because somebody wants it. Safety does not care who leads, or how many.
+func (e *election) campaign() {
+	if e.r.roles()&Proposer != 0 {
+		e.observe(e.r.acceptor.promised)
+		e.takeOver()
+	}
+}
+
 // takeOver begins to lead with a ballot above every one seen. The boot counter makes it new even after a restart that forgot the last one.
 func (e *election) takeOver() {
 	e.own = Ballot{Round: e.seen.Round + 1, Node: e.r.cfg.Self, Boot: e.r.cfg.Boot}

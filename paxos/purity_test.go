@@ -16,7 +16,7 @@ import (
 // the source and say where it breaks that promise. Each rule is tried on a sample that breaks it, too.
 
 // mayImport is everything that the core needs. None of it starts a goroutine, reads a clock or does I/O.
-var mayImport = []string{"bytes", "cmp", "encoding/binary", "errors", "fmt", "hash/crc32", "math/bits", "slices"}
+var mayImport = []string{"bytes", "cmp", "encoding/binary", "errors", "fmt", "hash/crc32", "maps", "math/bits", "slices"}
 
 func TestTheCoreImportsAShortListOfPackages(t *testing.T) {
 	for _, f := range parseCore(t).files {

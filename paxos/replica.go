@@ -102,6 +102,7 @@ const (
 	Disconnected                      // the connection from a peer has broken
 	Fetched                           // a Fetch has been carried out
 	Unsent                            // a Forward has certainly not been sent to anyone; telling is a courtesy
+	Campaign                          // take over now, with a ballot above every one seen, whatever the election thinks; nothing to a member that is no proposer
 )
 
 // Effects is what a Step asks for. The caller empties it between steps (Reset) and may collect those of several.
@@ -240,6 +241,8 @@ func (r *Replica) Step(ev Event, fx *Effects) {
 		r.forwarder.onUnsent(ev.Message)
 	case Fetched:
 		r.learner.onFetched(ev.Peer, ev.Records)
+	case Campaign:
+		r.election.campaign()
 	default:
 		panic(Violation("event of unknown kind %d", ev.Kind))
 	}

@@ -20,6 +20,7 @@ import (
 //	stabilize                      deliver and sync until nothing is left to do
 //	campaign NODE                  deliver heartbeats and pass time at one member until it runs for leader
 //	elect NODE                     campaign and stabilize, then let everybody hear of it; writes nothing down
+//	takeover NODE                  tell one member to take over now
 //	deliver LINK… [kind…]          deliver what is under way on these links, all or of these kinds
 //	drop LINK… [kind…]             lose it
 //	cut LINK…, cut NODE…, heal     lose everything on these links, or from and to these nodes, from now on
@@ -81,6 +82,9 @@ func (p *play) command(d *datadriven.TestData) {
 		s.campaign(p.actor(d))
 	case "elect":
 		p.elect(p.actor(d))
+	case "takeover":
+		s.step(p.actor(d), Event{Kind: Campaign})
+		s.idle(p.actor(d))
 	case "deliver":
 		if !s.deliver(p.match(d)) {
 			p.t.Fatalf("%s: nothing of the kind is under way", d.Pos)
