@@ -102,7 +102,7 @@ type writer struct {
 func (s *Store) newWriter() *writer {
 	b := s.db.NewIndexedBatch()
 	return &writer{
-		view:  view{reader: b, revision: s.state.revision, compacted: s.state.compacted, census: s.census},
+		view:  view{reader: b, revision: s.state.revision, compacted: s.state.compacted, census: s.census, auth: s.auth},
 		store: s, batch: b, state: s.state, dirty: map[string]struct{}{},
 	}
 }
@@ -116,6 +116,9 @@ func (w *writer) commit() error {
 	if err := w.writeBuckets(); err != nil {
 		return err
 	}
+	if err := w.writeAuth(); err != nil {
+		return err
+	}
 	if err := w.view.close(); err != nil {
 		return err
 	}
@@ -123,7 +126,7 @@ func (w *writer) commit() error {
 		return err
 	}
 	compacting := w.compacted != w.store.state.compacted
-	w.store.state, w.store.census = w.state, w.census
+	w.store.state, w.store.census, w.store.auth = w.state, w.census, w.auth
 	if err := w.store.publish(); err != nil {
 		return err
 	}
@@ -144,12 +147,8 @@ func (w *writer) discard() {
 
 // execute runs one command. Its error is the store's; a command's own is in the result.
 func (w *writer) execute(command []byte) (Result, error) {
-	req, err := decode(command)
-	if err != nil {
-		return Result{}, err
-	}
 	w.subs = 0
-	resp, err := w.dispatch(req)
+	resp, err := w.executeFor(command)
 	switch {
 	case err == nil:
 		return Result{Response: resp}, nil
@@ -159,6 +158,25 @@ func (w *writer) execute(command []byte) (Result, error) {
 		return Result{}, fmt.Errorf("a command failed (%w) after %d changes; report this as a bug", err, w.subs)
 	}
 	return Result{Err: err}, nil
+}
+
+// executeFor runs a command if the caller on whose behalf it is may ask for it at this very point of the log, whoever admitted it.
+func (w *writer) executeFor(admitted []byte) (proto.Message, error) {
+	caller, command, err := admission(admitted)
+	if err != nil {
+		return nil, err
+	}
+	if isToken(command) {
+		return w.executeToken(command)
+	}
+	req, err := decode(command)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.permit(caller, req); err != nil {
+		return nil, err
+	}
+	return w.dispatch(req)
 }
 
 // dispatch validates again what the API's edge has validated: the log may hold what a careless proposer put there.
@@ -185,6 +203,9 @@ func (w *writer) dispatch(req proto.Message) (proto.Message, error) {
 		return answer(w.txn(context.Background(), r))
 	case *pb.CompactionRequest:
 		return answer(w.compact(r))
+	}
+	if c := authChangeOf(req); c != nil {
+		return w.changeAuth(c, req)
 	}
 	return nil, fmt.Errorf("%T: %w", req, errUnknownKind)
 }

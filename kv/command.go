@@ -19,8 +19,8 @@ const (
 	kindCompaction  kind = 4
 )
 
-// Encode makes the command that executes req, a *PutRequest, *DeleteRangeRequest, *TxnRequest or *CompactionRequest of etcd's API, as
-// the client sent it. It does not validate: see ValidatePut and its like.
+// Encode makes the command that executes req, a *PutRequest, *DeleteRangeRequest, *TxnRequest or *CompactionRequest of etcd's API, or one that
+// changes users or roles, as the client sent it, but for a password, in whose place its hash must stand. It does not validate: see ValidatePut and its like.
 func Encode(req proto.Message) ([]byte, error) {
 	var k kind
 	switch req.(type) {
@@ -33,7 +33,14 @@ func Encode(req proto.Message) ([]byte, error) {
 	case *pb.CompactionRequest:
 		k = kindCompaction
 	default:
-		return nil, fmt.Errorf("kv: %T is not a command; propose a put, delete range, txn or compaction request", req)
+		c := authChangeOf(req)
+		if c == nil {
+			return nil, fmt.Errorf("kv: %T is not a command; propose a request that writes", req)
+		}
+		k = c.kind
+	}
+	if err := refusePassword(req); err != nil {
+		return nil, err
 	}
 	command := make([]byte, 1, 1+proto.Size(req))
 	command[0] = byte(k)
@@ -65,7 +72,11 @@ func decode(command []byte) (proto.Message, error) {
 	case kindCompaction:
 		req = new(pb.CompactionRequest)
 	default:
-		return nil, fmt.Errorf("command kind %d: %w", command[0], errUnknownKind)
+		c := authChangeWhere(func(c *authChange) bool { return c.kind == kind(command[0]) })
+		if c == nil {
+			return nil, fmt.Errorf("command kind %d: %w", command[0], errUnknownKind)
+		}
+		req = c.fresh()
 	}
 	if err := proto.Unmarshal(command[1:], req); err != nil {
 		return nil, fmt.Errorf("command kind %d: %v: %w", command[0], err, errMalformed)

@@ -17,6 +17,7 @@ type published struct {
 	revision  int64
 	compacted int64
 	census    *census
+	auth      *auth
 	refs      atomic.Int64    // its readers, and one for being current
 	alive     *sync.WaitGroup // of the store: which states still hold a snapshot
 }
@@ -45,7 +46,7 @@ func (p *published) release() error {
 // publish makes what has been committed visible to readers that come from now on. The caller holds s.mu.
 func (s *Store) publish() error {
 	p := &published{
-		snapshot: s.db.NewSnapshot(), revision: s.state.revision, compacted: s.state.compacted, census: s.census, alive: &s.alive,
+		snapshot: s.db.NewSnapshot(), revision: s.state.revision, compacted: s.state.compacted, census: s.census, auth: s.auth, alive: &s.alive,
 	}
 	p.refs.Store(1)
 	s.alive.Add(1)
@@ -67,7 +68,7 @@ func (s *Store) read(ctx context.Context, fn func(v *view) error) error {
 			break
 		}
 	}
-	v := &view{reader: p.snapshot, revision: p.revision, compacted: p.compacted, census: p.census}
+	v := &view{reader: p.snapshot, revision: p.revision, compacted: p.compacted, census: p.census, auth: p.auth}
 	err := fn(v)
 	if closing := v.close(); err == nil {
 		err = closing

@@ -50,6 +50,7 @@ type Store struct {
 	mu     sync.Mutex
 	state  state
 	census *census
+	auth   *auth
 
 	current atomic.Pointer[published] // what readers see; nil once closed
 	alive   sync.WaitGroup            // published states that still hold a snapshot
@@ -143,6 +144,9 @@ func (s *Store) options(cfg Config, memTable uint64) *pebble.Options {
 func (s *Store) load() error {
 	value, err := get(s.db, stateKey)
 	if err != nil {
+		return err
+	}
+	if s.auth, err = loadAuth(s.db); err != nil {
 		return err
 	}
 	if value == nil {

@@ -30,7 +30,7 @@ func (s *Store) RangeStream(ctx context.Context, r *pb.RangeRequest, send func(*
 	}
 	for {
 		var chunk *pb.RangeResponse
-		err := s.read(ctx, func(v *view) (err error) {
+		err := s.readFor(ctx, r, func(v *view) (err error) {
 			chunk, err = stream.next(ctx, v)
 			return err
 		})

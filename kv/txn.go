@@ -141,7 +141,7 @@ func IsReadOnly(r *pb.TxnRequest) bool {
 
 // Txn answers a transaction for which IsReadOnly holds, from the latest published state. Any goroutine may call it.
 func (s *Store) Txn(ctx context.Context, r *pb.TxnRequest) (resp *pb.TxnResponse, err error) {
-	err = s.read(ctx, func(v *view) error {
+	err = s.readFor(ctx, r, func(v *view) error {
 		b, err := v.choose(ctx, r)
 		if err != nil {
 			return err

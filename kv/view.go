@@ -17,6 +17,7 @@ type view struct {
 	revision  int64
 	compacted int64 // -1 before the first compaction, as in etcd
 	census    *census
+	auth      *auth
 
 	point   *pebble.Iterator // for single keys; opened when first needed
 	seek    []byte           // scratch

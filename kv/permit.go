@@ -1,0 +1,129 @@
+package kv
+
+import (
+	"context"
+	"fmt"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/proto"
+
+	"synod.dev/synod/kv/rbac"
+)
+
+// Permit decides by the latest published state whether the credential in ctx allows a request, and returns on whose behalf it
+// is, for Admitted. The error is etcd's, or ErrGRPCStopped. Requests of which no rule is known are refused to everyone but root.
+// A write is judged again when it is applied, and a read when it is read; this is for what is neither, and to keep from the log
+// what would be refused there. Any goroutine may call it.
+func (s *Store) Permit(ctx context.Context, req proto.Message) (caller rbac.Caller, err error) {
+	err = s.read(ctx, func(v *view) error {
+		if caller, err = v.caller(ctx); err != nil {
+			return err
+		}
+		return v.permit(caller, req)
+	})
+	return caller, err
+}
+
+// permitted is permit for the credential in ctx.
+func (v *view) permitted(ctx context.Context, req proto.Message) error {
+	if !v.auth.Enabled {
+		return nil
+	}
+	caller, err := v.caller(ctx)
+	if err != nil {
+		return err
+	}
+	return v.permit(caller, req)
+}
+
+// permit returns nil if caller may make a request, or etcd's error. What is not listed is root's.
+func (v *view) permit(caller rbac.Caller, req proto.Message) error {
+	if !v.auth.Enabled {
+		return nil
+	}
+	switch r := req.(type) {
+	case *pb.RangeRequest:
+		return v.auth.PermitKeys(caller, rbac.Read, r.Key, r.RangeEnd)
+	case *pb.PutRequest:
+		return v.permitPut(caller, r)
+	case *pb.DeleteRangeRequest:
+		return v.permitDeleteRange(caller, r)
+	case *pb.TxnRequest:
+		return v.permitTxn(caller, r)
+	case *pb.WatchCreateRequest:
+		return v.permitWatch(caller, r)
+	case *pb.AuthUserGetRequest:
+		return v.auth.PermitUser(caller, r.Name)
+	case *pb.AuthRoleGetRequest:
+		return v.auth.PermitRole(caller, r.Role)
+	case *pb.AuthStatusRequest, *pb.AuthenticateRequest:
+		return nil
+	case *pb.StatusRequest, *pb.MemberListRequest:
+		return v.auth.PermitLogin(caller)
+	case *pb.AlarmRequest:
+		if r.Action == pb.AlarmRequest_GET {
+			return v.auth.PermitLogin(caller)
+		}
+	}
+	return v.auth.PermitRoot(caller)
+}
+
+func (v *view) permitPut(caller rbac.Caller, r *pb.PutRequest) error {
+	if err := v.auth.PermitKeys(caller, rbac.Write, r.Key, nil); err != nil {
+		return err
+	}
+	if r.PrevKv {
+		return v.auth.PermitKeys(caller, rbac.Read, r.Key, nil)
+	}
+	return nil
+}
+
+func (v *view) permitDeleteRange(caller rbac.Caller, r *pb.DeleteRangeRequest) error {
+	if err := v.auth.PermitKeys(caller, rbac.Write, r.Key, r.RangeEnd); err != nil {
+		return err
+	}
+	if r.PrevKv {
+		return v.auth.PermitKeys(caller, rbac.Read, r.Key, r.RangeEnd)
+	}
+	return nil
+}
+
+// permitTxn judges every compare and every operation of a transaction and of all that are nested in it, whichever branches are taken.
+func (v *view) permitTxn(caller rbac.Caller, r *pb.TxnRequest) error {
+	for _, c := range r.Compare {
+		if err := v.auth.PermitKeys(caller, rbac.Read, c.Key, c.RangeEnd); err != nil {
+			return err
+		}
+	}
+	for _, ops := range [][]*pb.RequestOp{r.Success, r.Failure} {
+		for _, op := range ops {
+			if err := v.permitOp(caller, op); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (v *view) permitOp(caller rbac.Caller, op *pb.RequestOp) error {
+	switch o := op.Request.(type) {
+	case *pb.RequestOp_RequestRange:
+		return v.permit(caller, o.RequestRange)
+	case *pb.RequestOp_RequestPut:
+		return v.permit(caller, o.RequestPut)
+	case *pb.RequestOp_RequestDeleteRange:
+		return v.permit(caller, o.RequestDeleteRange)
+	case *pb.RequestOp_RequestTxn:
+		return v.permit(caller, o.RequestTxn)
+	}
+	return fmt.Errorf("kv: an operation of type %T is unknown: %w", op.Request, errUnknownKind)
+}
+
+// permitWatch judges a watch as a range over the same keys. No key stands for the first one, as in etcd.
+func (v *view) permitWatch(caller rbac.Caller, r *pb.WatchCreateRequest) error {
+	key := r.Key
+	if len(key) == 0 {
+		key = []byte{0}
+	}
+	return v.auth.PermitKeys(caller, rbac.Read, key, r.RangeEnd)
+}
