@@ -68,30 +68,52 @@ type cluster struct {
 
 // member is one member of a cluster: the same through all the processes that run it.
 type member struct {
-	t            testing.TB
-	program      []string
-	name         string
-	client, peer string // addresses
-	dir          string // for its data
-	flags        []string
-	api          *clientv3.Client // to this member alone
+	t       testing.TB
+	program []string
+	name    string
+	place
+	dir   string // for its data
+	flags []string
+	api   *clientv3.Client // to this member alone
 
 	*process // the last one
 }
 
+// place is where a member is to be found, and where it listens. They differ where something stands between.
+type place struct {
+	client, peer             string // addresses
+	listenClient, listenPeer string
+}
+
+// serve is the program under test.
+func serve() []string { return []string{filepath.Join(programs, "synod"), "serve"} }
+
 // startCluster starts n members and returns once all of them serve.
 func startCluster(t testing.TB, n int) *cluster {
 	t.Helper()
-	return startClusterOf(t, []string{filepath.Join(programs, "synod"), "serve"}, n)
+	return startClusterOf(t, serve(), n)
 }
 
 // startClusterOf starts a cluster of a program that takes etcd's flags and says that it is ready in etcd's words.
 func startClusterOf(t testing.TB, program []string, n int) *cluster {
 	t.Helper()
+	var places []place
+	for range n {
+		client, peer := listenAddress(t), listenAddress(t)
+		places = append(places, place{client, peer, client, peer})
+	}
+	c := newCluster(t, program, places)
+	c.start()
+	return c
+}
+
+// newCluster describes a cluster, of which nothing runs yet.
+func newCluster(t testing.TB, program []string, places []place) *cluster {
+	t.Helper()
 	c := &cluster{t: t}
 	var founders []string
-	for i := range n {
-		m := &member{t: t, program: program, name: string(rune('a' + i)), client: listenAddress(t), peer: listenAddress(t)}
+	for i, p := range places {
+		m := &member{t: t, program: program, name: string(rune('a' + i)), place: p}
 		m.dir = filepath.Join(t.TempDir(), m.name)
 		c.members = append(c.members, m)
 		founders = append(founders, m.name+"=http://"+m.peer)
@@ -99,16 +121,21 @@ func startClusterOf(t testing.TB, program []string, n int) *cluster {
 	for _, m := range c.members {
 		m.flags = []string{
 			"--name=" + m.name, "--initial-cluster=" + strings.Join(founders, ","),
-			"--listen-client-urls=http://" + m.client, "--advertise-client-urls=http://" + m.client,
-			"--listen-peer-urls=http://" + m.peer, "--initial-advertise-peer-urls=http://" + m.peer,
+			"--listen-client-urls=http://" + m.listenClient, "--advertise-client-urls=http://" + m.client,
+			"--listen-peer-urls=http://" + m.listenPeer, "--initial-advertise-peer-urls=http://" + m.peer,
 		}
 		m.api = newClient(t, m.client)
-		m.start()
 	}
+	return c
+}
+
+// start starts all members and returns once all of them serve.
+func (c *cluster) start() {
+	c.t.Helper()
+	startAll(c.members)
 	for _, m := range c.members {
 		m.awaitReady()
 	}
-	return c
 }
 
 func (m *member) start() {

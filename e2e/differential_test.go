@@ -25,7 +25,7 @@ import (
 var (
 	requestsFlag        = flag.Int("requests", 100_000, "how many requests the differential test sends to a server in this process")
 	clusterRequestsFlag = flag.Int("cluster-requests", 20_000, "how many it sends to a cluster of processes")
-	seedFlag            = flag.Uint64("seed", 1, "seed of the differential test; 0 takes one from the clock")
+	seedFlag            = flag.Uint64("seed", 1, "seed of the differential test and of the nemesis; 0 takes one from the clock")
 	targetFlag          = flag.String("target", "", "host:port of an empty server to compare with etcd, instead of one in this process")
 )
 

@@ -225,7 +225,7 @@ func (l *load) judge(c *cluster) {
 	l.t.Helper()
 	l.stop()
 	last := c.agree()
-	h := readHistory(l.t, c.members[rand.IntN(len(c.members))].api, last)
+	h := readLedger(l.t, c.members[rand.IntN(len(c.members))].api, last)
 	counts := map[outcome]int{}
 	for _, p := range l.puts {
 		counts[p.outcome]++
@@ -254,8 +254,8 @@ type event struct {
 	revision   int64
 }
 
-// history is all that ever happened in a store, in which every revision is one put, none of them compacted.
-type history struct {
+// ledger is all that ever happened in a store, in which every revision is one put, none of them compacted.
+type ledger struct {
 	events  []event             // by revision, the first of which is 2
 	byKey   map[string][]event  // in order of revisions
 	byWrite map[[2]string]int64 // from key and value to the revision
@@ -264,9 +264,9 @@ type history struct {
 
 const firstRevision = 2 // an empty store has 1
 
-func readHistory(t testing.TB, api *clientv3.Client, last int64) *history {
+func readLedger(t testing.TB, api *clientv3.Client, last int64) *ledger {
 	t.Helper()
-	h := &history{byKey: map[string][]event{}, byWrite: map[[2]string]int64{}, claimed: map[int64]bool{}}
+	h := &ledger{byKey: map[string][]event{}, byWrite: map[[2]string]int64{}, claimed: map[int64]bool{}}
 	const stride = 500
 	for low := int64(firstRevision); low <= last; low += stride {
 		h.readRange(t, api, low, min(low+stride-1, last))
@@ -287,7 +287,7 @@ func readHistory(t testing.TB, api *clientv3.Client, last int64) *history {
 
 // readRange reads the revisions from low to high. As of high a key shows only its last change, so a range that does not show
 // all is read in halves.
-func (h *history) readRange(t testing.TB, api *clientv3.Client, low, high int64) {
+func (h *ledger) readRange(t testing.TB, api *clientv3.Client, low, high int64) {
 	t.Helper()
 	resp, err := api.Get(t.Context(), "", clientv3.WithFromKey(), clientv3.WithRev(high), clientv3.WithMinModRev(low), clientv3.WithSerializable())
 	if err != nil {
@@ -310,7 +310,7 @@ func (h *history) readRange(t testing.TB, api *clientv3.Client, low, high int64)
 }
 
 // admit checks what a writer was told, and takes the write for the one that made its revision.
-func (h *history) admit(p put) error {
+func (h *ledger) admit(p put) error {
 	revision, happened := h.byWrite[[2]string{p.key, p.value}]
 	if happened {
 		h.claimed[revision] = true
@@ -329,7 +329,7 @@ func (h *history) admit(p put) error {
 }
 
 // explain checks what a reader was told.
-func (h *history) explain(g get) error {
+func (h *ledger) explain(g get) error {
 	if g.revision < g.floor {
 		return fmt.Errorf("stale: a read of %s was answered as of revision %d, though revision %d was known before it began", g.key, g.revision, g.floor)
 	}
@@ -347,6 +347,6 @@ func (h *history) explain(g get) error {
 }
 
 // unclaimed returns the revisions that no write has been admitted for.
-func (h *history) unclaimed() []event {
+func (h *ledger) unclaimed() []event {
 	return slices.DeleteFunc(slices.Clone(h.events), func(e event) bool { return h.claimed[e.revision] })
 }

@@ -24,24 +24,25 @@ type request struct {
 	key int
 }
 
-// Linearizable looks for an order of the requests, within their real time, in which a store would have answered as it did. A write of unknown
-// outcome may stand anywhere after its call: at the very end is as good as nowhere. To run out of time is an error, too.
-func Linearizable(ops []Op, limit time.Duration) error {
+// Linearizable looks for an order of the requests, within their real time, in which a store would have answered as it did. The chosen log tells
+// only what became of writes of unknown outcome: without that the search would have to try them everywhere. Deletes, which the log does not tell apart,
+// may stand anywhere after their call; at the very end is as good as nowhere. To run out of time is an error, too.
+func Linearizable(ops []Op, log []Command, limit time.Duration) error {
+	s, err := replay(log)
+	if err != nil {
+		return err
+	}
 	places := map[string]int{}
 	var asked []porcupine.Operation
 	for i := range ops {
-		op := &ops[i]
-		if op.Kind == LocalGet || op.Outcome == Refused || op.Outcome == Unknown && !op.writes() {
+		op, end, counts := s.resolve(ops[i])
+		if !counts {
 			continue
 		}
 		if _, known := places[op.Key]; !known {
 			places[op.Key] = len(places)
 		}
-		end := int64(op.Return)
-		if op.Outcome == Unknown {
-			end = math.MaxInt64
-		}
-		asked = append(asked, porcupine.Operation{Input: request{op, places[op.Key]}, Call: int64(op.Call), Return: end})
+		asked = append(asked, porcupine.Operation{Input: request{&op, places[op.Key]}, Call: int64(op.Call), Return: end})
 	}
 	if len(places) > KeysMax {
 		return fmt.Errorf("a history of %d keys cannot be judged; use at most %d", len(places), KeysMax)
@@ -55,12 +56,27 @@ func Linearizable(ops []Op, limit time.Duration) error {
 	return fmt.Errorf("no order of %d requests was found within %v, nor that there is none; ask for fewer at a time", len(asked), limit)
 }
 
+// resolve says until when op may have happened, and what its client would have been told if it was not; counts is false if op says nothing.
+func (s *store) resolve(op Op) (_ Op, end int64, counts bool) {
+	switch {
+	case op.Kind == LocalGet || op.Outcome == Refused:
+		return op, 0, false
+	case op.Outcome == Acknowledged:
+		return op, int64(op.Return), true
+	case op.Kind == Delete:
+		return op, math.MaxInt64, true
+	}
+	revision, happened := s.byValue[op.Value] // which no Get has
+	op.Revision, op.Done = revision, op.Kind == Swap
+	return op, math.MaxInt64, happened
+}
+
 var model = porcupine.Model{
 	Init: func() any { return state{revision: firstRevision - 1} },
 	Step: func(before, input, _ any) (bool, any) {
 		r := input.(request)
 		after, done := before.(state).step(r)
-		return r.Outcome == Unknown || r.told(after, done), after
+		return r.Outcome == Unknown && r.Kind == Delete || r.told(after, done), after
 	},
 }
 
