@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"synod.dev/synod/kv"
 )
 
 // check is one question that /livez or /readyz asks.
@@ -34,7 +36,7 @@ func (s *Server) handleHealth(mux *http.ServeMux) {
 }
 
 func (s *Server) readLocal(ctx context.Context) error {
-	_, err := s.store.Range(ctx, &pb.RangeRequest{Key: []byte{0}, KeysOnly: true, Limit: 1})
+	_, err := s.store.Range(kv.WithCredential(ctx, kv.Member{}), &pb.RangeRequest{Key: []byte{0}, KeysOnly: true, Limit: 1})
 	return err
 }
 

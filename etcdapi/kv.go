@@ -140,6 +140,10 @@ func (s *kvService) Compact(ctx context.Context, r *pb.CompactionRequest) (*pb.C
 
 // write proposes a request and returns its response with the header filled.
 func (s *Server) write(ctx context.Context, r proto.Message, durations outcomeDurations) (resp proto.Message, err error) {
+	caller, err := s.permit(ctx, r)
+	if err != nil {
+		return nil, answerTo(err)
+	}
 	command, err := kv.Encode(r)
 	if err != nil {
 		return nil, answerTo(err)
@@ -148,7 +152,7 @@ func (s *Server) write(ctx context.Context, r proto.Message, durations outcomeDu
 		return nil, rpctypes.ErrGRPCRequestTooLarge
 	}
 	defer func(start time.Time) { durations.observe(start, err) }(time.Now())
-	answer, err := s.propose(ctx, MachineKV, command)
+	answer, err := s.propose(ctx, MachineKV, kv.Admitted(caller, command))
 	if err != nil {
 		return nil, err
 	}

@@ -76,12 +76,16 @@ func callType(rpc grpc.MethodInfo) string {
 	return "unary"
 }
 
-// unary stands before every unary method: it counts, and turns a request away that demands a leader when there is none.
+// unary stands before every unary method: it counts, and turns a request away that demands a leader when there is none, or whose
+// caller may not make it.
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	m := s.metrics.methods[info.FullMethod]
 	m.started.Inc()
 	m.received.Inc()
 	resp, err := any(nil), s.requireLeader(ctx)
+	if err == nil {
+		ctx, err = s.admit(ctx, info.FullMethod, req)
+	}
 	if err == nil {
 		resp, err = handler(ctx, req)
 	}
@@ -96,9 +100,13 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	m := s.metrics.methods[info.FullMethod]
 	m.started.Inc()
-	err := s.requireLeader(stream.Context())
+	ctx := stream.Context()
+	err := s.requireLeader(ctx)
 	if err == nil {
-		err = handler(srv, &countedStream{stream, m})
+		ctx, err = s.admit(ctx, info.FullMethod, nil)
+	}
+	if err == nil {
+		err = handler(srv, &countedStream{stream, ctx, m})
 	}
 	s.finish(m, info.FullMethod, err)
 	return err
@@ -133,8 +141,11 @@ func (s *Server) led() bool {
 
 type countedStream struct {
 	grpc.ServerStream
+	ctx    context.Context // with the caller's credential
 	method *method
 }
+
+func (s *countedStream) Context() context.Context { return s.ctx }
 
 func (s *countedStream) SendMsg(m any) error {
 	err := s.ServerStream.SendMsg(m)

@@ -22,6 +22,12 @@ var served = map[string]bool{
 	"etcdserverpb.Cluster/MemberList": true,
 	"etcdserverpb.Maintenance/Status": true, "etcdserverpb.Maintenance/HashKV": true, "etcdserverpb.Maintenance/Hash": true,
 	"etcdserverpb.Maintenance/Defragment": true, "etcdserverpb.Maintenance/Alarm": true,
+	"etcdserverpb.Auth/AuthEnable": true, "etcdserverpb.Auth/AuthDisable": true, "etcdserverpb.Auth/AuthStatus": true,
+	"etcdserverpb.Auth/Authenticate": true, "etcdserverpb.Auth/UserAdd": true, "etcdserverpb.Auth/UserGet": true,
+	"etcdserverpb.Auth/UserList": true, "etcdserverpb.Auth/UserDelete": true, "etcdserverpb.Auth/UserChangePassword": true,
+	"etcdserverpb.Auth/UserGrantRole": true, "etcdserverpb.Auth/UserRevokeRole": true, "etcdserverpb.Auth/RoleAdd": true,
+	"etcdserverpb.Auth/RoleGet": true, "etcdserverpb.Auth/RoleList": true, "etcdserverpb.Auth/RoleDelete": true,
+	"etcdserverpb.Auth/RoleGrantPermission": true, "etcdserverpb.Auth/RoleRevokePermission": true,
 	"grpc.health.v1.Health/Check": true, "grpc.health.v1.Health/List": true, "grpc.health.v1.Health/Watch": true,
 }
 

@@ -25,7 +25,7 @@ type metrics struct {
 	checked         *prometheus.GaugeVec   // by type, name
 	sent, received  prometheus.Counter     // bytes of gRPC messages
 
-	ranges, puts, deleteRanges, txns, readTxns, compactions outcomeDurations
+	ranges, puts, deleteRanges, txns, readTxns, compactions, authChanges outcomeDurations
 
 	methods map[string]*method // by full gRPC method name; never changes once the server serves
 	grpc    *methodVecs
@@ -65,7 +65,7 @@ func newMetrics(node Replicator, store sized, observer *Observer) *metrics {
 		return outcomeDurations{durations.WithLabelValues(kind, "false"), durations.WithLabelValues(kind, "true")}
 	}
 	m.ranges, m.puts, m.deleteRanges = of("Range"), of("Put"), of("DeleteRange")
-	m.txns, m.readTxns, m.compactions = of("Txn"), of("ReadonlyTxn"), of("Compaction")
+	m.txns, m.readTxns, m.compactions, m.authChanges = of("Txn"), of("ReadonlyTxn"), of("Compaction"), of("Auth")
 	m.grpc = newMethodVecs()
 	m.registry.MustRegister(m.checks, m.checked, durations, m.grpc.started, m.grpc.handled, m.grpc.received, m.grpc.sent,
 		observer.changes, observer.sync, newNodeCollector(node, store),

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"golang.org/x/crypto/bcrypt"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -30,6 +31,7 @@ const (
 	DefaultMaxRequestBytes = 1536 << 10
 	DefaultMaxTxnOps       = 128
 	DefaultRequestTimeout  = 7 * time.Second // 5 s and two election timeouts
+	DefaultTokenTTL        = 5 * time.Minute
 )
 
 const (
@@ -88,6 +90,16 @@ type Config struct {
 	MaxTxnOps int
 	// MaxConcurrentStreams bounds the requests that run at a time on one connection. 0 means no bound.
 	MaxConcurrentStreams uint32
+	// BcryptCost is that of the passwords set from now on, 4 to 31; see package bcrypt.
+	BcryptCost int
+	// TokenTTL is how long a token lives after its last use.
+	TokenTTL time.Duration
+	// JWT, if not nil, makes signed tokens in place of those that the store knows.
+	JWT *JWT
+	// ClientCertAuth lets the common name in a client's certificate say who it is, unless it shows a token. It is for servers all of whose listeners demand
+	// certificates.
+	ClientCertAuth bool
+
 	// RequestTimeout bounds how long a request waits for the log; what a client allows may be less.
 	RequestTimeout time.Duration
 
@@ -118,6 +130,12 @@ type Server struct {
 	maxTxnOps       int
 	requestTimeout  time.Duration
 
+	passwords      *passwords
+	tokens         tokens
+	renewals       renewals
+	tokenTTL       time.Duration
+	clientCertAuth bool
+
 	listeners   []Listener
 	port        *port
 	grpc        *grpc.Server
@@ -146,11 +164,22 @@ func New(config Config) (*Server, error) {
 		maxTxnOps:       cmp.Or(config.MaxTxnOps, DefaultMaxTxnOps),
 		requestTimeout:  cmp.Or(config.RequestTimeout, DefaultRequestTimeout),
 		listeners:       config.Listeners,
+		passwords:       newPasswords(cmp.Or(config.BcryptCost, bcrypt.DefaultCost)),
+		tokenTTL:        cmp.Or(config.TokenTTL, DefaultTokenTTL),
+		clientCertAuth:  config.ClientCertAuth,
+	}
+	s.renewals = renewals{server: s, running: map[kv.Token]struct{}{}}
+	s.tokens = simpleTokens{s}
+	if config.JWT != nil {
+		s.tokens = config.JWT
 	}
 	s.stopped, s.stop = context.WithCancel(context.Background())
 	s.metrics = newMetrics(s.node, s.store, config.Observer)
 	s.port = newPort(s.logger)
 	s.serveGRPC(config.MaxConcurrentStreams)
+	if err := checkAccess(s.grpc); err != nil {
+		return nil, err
+	}
 	if config.Gateway {
 		var err error
 		if s.gateway, err = newGateway(s.port.dialSelf); err != nil {
@@ -181,7 +210,7 @@ func (s *Server) serveGRPC(maxConcurrentStreams uint32) {
 	pb.RegisterMaintenanceServer(s.grpc, &maintenanceService{Server: s})
 	pb.RegisterWatchServer(s.grpc, pb.UnimplementedWatchServer{})
 	pb.RegisterLeaseServer(s.grpc, pb.UnimplementedLeaseServer{})
-	pb.RegisterAuthServer(s.grpc, pb.UnimplementedAuthServer{})
+	pb.RegisterAuthServer(s.grpc, &authService{Server: s})
 	s.health = health.NewServer()
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	s.metrics.resolve(s.grpc)
@@ -264,6 +293,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	} else {
 		err = s.drain(ctx)
 	}
+	s.renewals.await()
 	if err != nil {
 		return fmt.Errorf("clients' requests were cut off: %w", err)
 	}

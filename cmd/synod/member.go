@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -46,6 +47,10 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		}
 	}()
 	peerTLS, err := config.PeerMutualTLS()
+	if err != nil {
+		return nil, err
+	}
+	signed, err := signedTokens(config)
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +88,10 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		MaxTxnOps:            config.MaxTxnOps,
 		MaxConcurrentStreams: config.MaxConcurrentStreams,
 		RequestTimeout:       requestTimeout(config.ElectionTimeout),
+		BcryptCost:           config.BcryptCost,
+		TokenTTL:             config.AuthTokenTTL,
+		JWT:                  signed,
+		ClientCertAuth:       config.ClientTLS.ClientCertAuth,
 		Logger:               logger,
 	})
 }
@@ -93,6 +102,15 @@ func founders(config *serverconfig.Config) []*pb.Member {
 		founders = append(founders, &pb.Member{ID: m.ID, PeerURLs: []string{m.PeerURL.String()}})
 	}
 	return founders
+}
+
+// signedTokens opens the keys of signed tokens; nil if tokens are simple.
+func signedTokens(config *serverconfig.Config) (*etcdapi.JWT, error) {
+	options, signed := strings.CutPrefix(config.AuthToken, "jwt,")
+	if !signed {
+		return nil, nil
+	}
+	return etcdapi.OpenJWT(options)
 }
 
 // serve makes the API and lets it serve in the background.

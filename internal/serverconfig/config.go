@@ -39,6 +39,10 @@ type Config struct {
 	MaxTxnOps            int
 	MaxConcurrentStreams uint32
 
+	AuthToken    string        // "simple", or "jwt," and its options
+	AuthTokenTTL time.Duration // of simple tokens
+	BcryptCost   int
+
 	ClientTLS TLS
 	PeerTLS   TLS
 

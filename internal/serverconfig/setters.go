@@ -63,6 +63,26 @@ func milliseconds(field func(*Config) *time.Duration) setter {
 	}
 }
 
+func seconds(field func(*Config) *time.Duration) setter {
+	return func(c *Config, value string) error {
+		n, err := strconv.ParseUint(value, 10, 64)
+		if err != nil || n == 0 || n > math.MaxInt32 {
+			return fmt.Errorf("give seconds, from 1 to %d", math.MaxInt32)
+		}
+		*field(c) = time.Duration(n) * time.Second
+		return nil
+	}
+}
+
+// setAuthToken leaves the options of jwt to who reads the files that they name.
+func setAuthToken(c *Config, value string) error {
+	if value != "simple" && !strings.HasPrefix(value, "jwt,") {
+		return errors.New("use simple, or jwt,sign-method=…,priv-key=… or pub-key=…")
+	}
+	c.AuthToken = value
+	return nil
+}
+
 func setInitialClusterToken(c *Config, value string) error {
 	if value == "" {
 		return errors.New("give a token, the same on every member")

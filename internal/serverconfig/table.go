@@ -200,11 +200,15 @@ var Flags = []Flag{
 	fixed(groupSecurity, "host-whitelist", Text, "*", "HTTP requests are not filtered by host name yet"),
 
 	// Authentication.
-	fixed(groupAuth, "auth-token", Text, "simple", "users and roles are not here yet"),
-	{Name: "bcrypt-cost", Default: "10", Kind: Number, Group: groupAuth, Status: Harmless,
-		Meaning: "There are no passwords to hash yet."},
-	{Name: "auth-token-ttl", Default: "300", Kind: Number, Group: groupAuth, Status: Harmless,
-		Meaning: "There are no tokens yet."},
+	{Name: "auth-token", Default: "simple", Group: groupAuth,
+		Meaning: "simple for tokens that the cluster remembers, or jwt,sign-method=RS256,priv-key=FILE,pub-key=FILE,ttl=5m for signed ones. The same on every member.",
+		set:     setAuthToken},
+	{Name: "bcrypt-cost", Default: "10", Kind: Number, Group: groupAuth,
+		Meaning: "What checking a password costs, 4 to 31; one more doubles it. Applies to passwords that are set from now on.",
+		set:     number(func(c *Config) *int { return &c.BcryptCost }, 4, 31)},
+	{Name: "auth-token-ttl", Default: "300", Kind: Number, Group: groupAuth,
+		Meaning: "Seconds that a simple token lives after its last use.",
+		set:     seconds(func(c *Config) *time.Duration { return &c.AuthTokenTTL })},
 
 	// Profiling and monitoring.
 	{Name: "enable-pprof", Default: "false", Kind: Bool, Group: groupMonitoring,
