@@ -96,6 +96,8 @@ type writer struct {
 	dirty map[string]struct{} // first keys of the buckets to be written anew
 	row   []byte              // scratch
 	value []byte              // scratch
+
+	notes notes // of what is changed, for the watchers
 }
 
 // newWriter begins a batch. The caller holds s.mu until it has committed or discarded it.
@@ -103,7 +105,7 @@ func (s *Store) newWriter() *writer {
 	b := s.db.NewIndexedBatch()
 	return &writer{
 		view:  view{reader: b, revision: s.state.revision, compacted: s.state.compacted, census: s.census, auth: s.auth},
-		store: s, batch: b, state: s.state, dirty: map[string]struct{}{},
+		store: s, batch: b, state: s.state, dirty: map[string]struct{}{}, notes: s.hub.notes(),
 	}
 }
 
@@ -130,6 +132,7 @@ func (w *writer) commit() error {
 	if err := w.store.publish(); err != nil {
 		return err
 	}
+	w.store.hub.put(w.revision, &w.notes)
 	if compacting {
 		w.store.sweeper.begin()
 	}

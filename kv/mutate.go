@@ -101,6 +101,7 @@ func (w *writer) write(v *version, prior version) error {
 	if err := w.batch.Set(w.row, w.value, nil); err != nil {
 		return err
 	}
+	w.notes.add(v, prior)
 	switch {
 	case v.live && !prior.live:
 		return w.countCreated(v.key)

@@ -57,6 +57,7 @@ type Store struct {
 	failure atomic.Pointer[error]     // why the store has stopped
 
 	sweeper sweeper
+	hub     *hub
 }
 
 var (
@@ -111,6 +112,7 @@ func openStore(cfg Config, memTable uint64) (*Store, error) {
 		cfg.Logger = slog.Default()
 	}
 	s := &Store{log: cfg.Logger, dead: cfg.Fail}
+	s.hub = newHub(s, defaultWatchLimits)
 	db, err := pebble.Open(cfg.Dir, s.options(cfg, memTable))
 	if err != nil {
 		return nil, fmt.Errorf("kv: open %s: %w", cfg.Dir, err)
@@ -119,6 +121,7 @@ func openStore(cfg Config, memTable uint64) (*Store, error) {
 	if err := s.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("kv: open %s: %w", cfg.Dir, err), db.Close())
 	}
+	s.hub.begin()
 	s.startSweeper()
 	return s, nil
 }
@@ -187,6 +190,8 @@ func get(r pebble.Reader, key []byte) ([]byte, error) {
 // rpctypes.ErrGRPCStopped. No Apply may run or follow.
 func (s *Store) Close() error {
 	s.stopSweeper()
+	s.hub.end()
+	s.hub.running.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var err error
@@ -289,6 +294,7 @@ func (s *Store) Err() error {
 // fail stops the store for good. Only the first reason counts.
 func (s *Store) fail(err error) {
 	if s.failure.CompareAndSwap(nil, &err) {
+		s.hub.end()
 		s.log.Error("the key-value store has stopped", "err", err)
 		s.dead(err)
 	}
