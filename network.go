@@ -11,8 +11,9 @@ import (
 type network struct{ n *Node }
 
 const (
-	frameNotice  byte = 1 // of founding
-	frameMessage byte = 2 // of Paxos
+	frameNotice   byte = 1 // of founding
+	frameMessage  byte = 2 // of Paxos
+	frameCampaign byte = 3 // the leader wants the receiver to take over; see Node.MoveLeader
 )
 
 // Admit refuses a member in an incarnation that is not the one the cluster was founded with.
@@ -35,6 +36,10 @@ func (w *network) Receive(peer transport.Identity, _ transport.Class, payload []
 			return
 		}
 		w.n.inbox.putMessage(paxos.Event{Kind: paxos.Received, From: from, Incarnation: incarnation, Message: m})
+	case frameCampaign:
+		if leader, _ := w.n.Leader(); leader == from { // not if it comes late
+			w.n.inbox.put(paxos.Event{Kind: paxos.Campaign})
+		}
 	}
 }
 

@@ -6,9 +6,11 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"synod.dev/synod/paxos"
 )
 
-// maintenanceService serves etcdserverpb.Maintenance. Snapshot, MoveLeader and Downgrade do not exist yet.
+// maintenanceService serves etcdserverpb.Maintenance. Downgrade does not exist yet.
 type maintenanceService struct {
 	pb.UnimplementedMaintenanceServer
 	*Server
@@ -33,6 +35,16 @@ func (s *maintenanceService) Status(context.Context, *pb.StatusRequest) (*pb.Sta
 		resp.Errors = append(resp.Errors, "etcdserver: no leader")
 	}
 	return resp, nil
+}
+
+// MoveLeader hands leadership over. Only the leader can. Its answer has no header, as in etcd.
+func (s *maintenanceService) MoveLeader(ctx context.Context, r *pb.MoveLeaderRequest) (*pb.MoveLeaderResponse, error) {
+	bounded, cancel := context.WithTimeout(ctx, s.requestTimeout)
+	defer cancel()
+	if err := s.node.MoveLeader(bounded, paxos.NodeID(r.TargetID)); err != nil {
+		return nil, readError(ctx, err)
+	}
+	return &pb.MoveLeaderResponse{}, nil
 }
 
 // HashKV answers etcd's hash of all revisions up to the one asked for, so that members can be compared, with each other

@@ -63,6 +63,8 @@ type Replicator interface {
 	Read(ctx context.Context) error
 	// Leader returns whom this process follows, 0 while there is none, and the highest ballot of a leader it has seen. It is cheap.
 	Leader() (paxos.NodeID, paxos.Ballot)
+	// MoveLeader hands leadership to another member.
+	MoveLeader(ctx context.Context, to paxos.NodeID) error
 	Status() synod.Status
 }
 
@@ -81,6 +83,8 @@ type Config struct {
 	// Handlers are served on client listeners beside the server's own paths.
 	Handlers map[string]http.Handler
 
+	// SnapshotDir is where a snapshot is made on its way to a client; it needs room for the whole store. Without it there are none.
+	SnapshotDir string
 	// Gateway serves the API as JSON under /v3/, too.
 	Gateway bool
 
@@ -129,6 +133,8 @@ type Server struct {
 	maxRequestBytes int
 	maxTxnOps       int
 	requestTimeout  time.Duration
+	snapshotDir     string
+	snapshots       chan struct{} // a token for each that is being made
 
 	passwords      *passwords
 	tokens         tokens
@@ -163,6 +169,8 @@ func New(config Config) (*Server, error) {
 		maxRequestBytes: cmp.Or(config.MaxRequestBytes, DefaultMaxRequestBytes),
 		maxTxnOps:       cmp.Or(config.MaxTxnOps, DefaultMaxTxnOps),
 		requestTimeout:  cmp.Or(config.RequestTimeout, DefaultRequestTimeout),
+		snapshotDir:     config.SnapshotDir,
+		snapshots:       make(chan struct{}, snapshotsMax),
 		listeners:       config.Listeners,
 		passwords:       newPasswords(cmp.Or(config.BcryptCost, bcrypt.DefaultCost)),
 		tokenTTL:        cmp.Or(config.TokenTTL, DefaultTokenTTL),

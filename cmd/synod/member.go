@@ -84,6 +84,7 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		Listeners:            listeners,
 		Handlers:             m.handlers(config),
 		Gateway:              config.Gateway,
+		SnapshotDir:          config.DataDir,
 		MaxRequestBytes:      config.MaxRequestBytes,
 		MaxTxnOps:            config.MaxTxnOps,
 		MaxConcurrentStreams: config.MaxConcurrentStreams,

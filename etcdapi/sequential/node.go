@@ -46,6 +46,14 @@ func (n *Node) Read(context.Context) error { return nil }
 // Leader returns the node itself, and its ballot.
 func (n *Node) Leader() (paxos.NodeID, paxos.Ballot) { return n.status.ID, n.status.Ballot }
 
+// MoveLeader refuses every member but the node itself.
+func (n *Node) MoveLeader(_ context.Context, to paxos.NodeID) error {
+	if to != n.status.ID {
+		return synod.ErrBadSuccessor
+	}
+	return nil
+}
+
 // Status returns the node's status.
 func (n *Node) Status() synod.Status {
 	n.mu.Lock()
