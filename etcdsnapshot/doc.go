@@ -12,11 +12,12 @@ var (
 	bucketKey            = []byte("key")
 	bucketMeta           = []byte("meta")
 	bucketCluster        = []byte("cluster")
+	bucketLease          = []byte("lease")
 	bucketMembers        = []byte("members")
 	bucketMembersRemoved = []byte("members_removed")
 
 	// buckets is every bucket that etcd expects in a file of its own.
-	buckets = [][]byte{bucketKey, bucketMeta, []byte("lease"), []byte("alarm"), bucketCluster, bucketMembers, bucketMembersRemoved,
+	buckets = [][]byte{bucketKey, bucketMeta, bucketLease, []byte("alarm"), bucketCluster, bucketMembers, bucketMembersRemoved,
 		[]byte("auth"), []byte("authUsers"), []byte("authRoles")}
 
 	metaIndex             = []byte("consistent_index")

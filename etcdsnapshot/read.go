@@ -68,6 +68,9 @@ func Restore(path string, store *kv.Store) (state kv.Exported, err error) {
 		if state, err = stateOf(tx, keys); err != nil {
 			return fmt.Errorf("etcdsnapshot: %s: %w", path, err)
 		}
+		if state.Leases, err = leasesOf(tx); err != nil {
+			return fmt.Errorf("etcdsnapshot: %s: %w", path, err)
+		}
 		return store.Import(state, keys.ForEach)
 	})
 	return state, err

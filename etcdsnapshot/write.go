@@ -45,6 +45,11 @@ func Write(ctx context.Context, path string, store *kv.Store, origin Origin) (er
 	if err != nil {
 		return fmt.Errorf("etcdsnapshot: %w", err)
 	}
+	for _, l := range state.Leases {
+		if err := w.put(bucketLease, number(uint64(l.ID)), leaseValue(l)); err != nil {
+			return err
+		}
+	}
 	if err := w.putOrigin(origin, state); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package kv
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -57,12 +58,12 @@ func (s *Store) applySome(commands []synod.Command, results []any) (int, error) 
 		if n > 0 && c.Slot != commands[n-1].Slot && w.batch.Len() >= batchBytes {
 			break
 		}
+		w.state.applied = c.Slot
 		result, err := w.execute(c.Data)
 		if err != nil {
 			return 0, fmt.Errorf("kv: apply slot %d: %w", c.Slot, err)
 		}
 		results[n] = result
-		w.state.applied = c.Slot
 	}
 	if err := w.commit(); err != nil {
 		return 0, fmt.Errorf("kv: apply up to slot %d: %w", w.state.applied, err)
@@ -98,6 +99,9 @@ type writer struct {
 	value []byte              // scratch
 
 	notes notes // of what is changed, for the watchers
+
+	leaseClock   time.Duration
+	leaseChanges []leased // in the order of the commands; what has ended does not exist
 }
 
 // newWriter begins a batch. The caller holds s.mu until it has committed or discarded it.
@@ -105,7 +109,7 @@ func (s *Store) newWriter() *writer {
 	b := s.db.NewIndexedBatch()
 	return &writer{
 		view:  view{reader: b, revision: s.state.revision, compacted: s.state.compacted, census: s.census, auth: s.auth},
-		store: s, batch: b, state: s.state, dirty: map[string]struct{}{}, notes: s.hub.notes(),
+		store: s, batch: b, state: s.state, dirty: map[string]struct{}{}, notes: s.hub.notes(), leaseClock: s.leaseClock,
 	}
 }
 
@@ -121,6 +125,9 @@ func (w *writer) commit() error {
 	if err := w.writeAuth(); err != nil {
 		return err
 	}
+	if err := w.writeLeaseClock(); err != nil {
+		return err
+	}
 	if err := w.view.close(); err != nil {
 		return err
 	}
@@ -128,7 +135,8 @@ func (w *writer) commit() error {
 		return err
 	}
 	compacting := w.compacted != w.store.state.compacted
-	w.store.state, w.store.census, w.store.auth = w.state, w.census, w.auth
+	w.store.state, w.store.census, w.store.auth, w.store.leaseClock = w.state, w.census, w.auth, w.leaseClock
+	w.store.expiry.update(w.leaseChanges, w.leaseClock)
 	if err := w.store.publish(); err != nil {
 		return err
 	}
@@ -151,6 +159,9 @@ func (w *writer) discard() {
 // execute runs one command. Its error is the store's; a command's own is in the result.
 func (w *writer) execute(command []byte) (Result, error) {
 	w.subs = 0
+	if isUpkeep(command) {
+		return w.keepUp(command)
+	}
 	resp, err := w.executeFor(command)
 	switch {
 	case err == nil:
@@ -206,6 +217,10 @@ func (w *writer) dispatch(req proto.Message) (proto.Message, error) {
 		return answer(w.txn(context.Background(), r))
 	case *pb.CompactionRequest:
 		return answer(w.compact(r))
+	case *pb.LeaseGrantRequest:
+		return answer(w.grant(r))
+	case *pb.LeaseRevokeRequest:
+		return answer(w.revoke(r))
 	}
 	if c := authChangeOf(req); c != nil {
 		return w.changeAuth(c, req)

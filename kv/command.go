@@ -17,10 +17,17 @@ const (
 	kindDeleteRange kind = 2
 	kindTxn         kind = 3
 	kindCompaction  kind = 4
+
+	kindLeaseGrant   kind = 5
+	kindLeaseRevoke  kind = 6
+	kindLeaseRenewal kind = 7 // this and the next two: see upkeep
+	kindLeaseExpiry  kind = 8
+	kindLeaseClock   kind = 9
 )
 
-// Encode makes the command that executes req, a *PutRequest, *DeleteRangeRequest, *TxnRequest or *CompactionRequest of etcd's API, or one that
-// changes users or roles, as the client sent it, but for a password, in whose place its hash must stand. It does not validate: see ValidatePut and its like.
+// Encode makes the command that executes req, a *PutRequest, *DeleteRangeRequest, *TxnRequest, *CompactionRequest, *LeaseGrantRequest or
+// *LeaseRevokeRequest of etcd's API, or one that changes users or roles, as the client sent it, but for a password, in whose place its hash must stand, and a lease's
+// ID and TTL, which the API fills in. It does not validate: see ValidatePut and its like.
 func Encode(req proto.Message) ([]byte, error) {
 	var k kind
 	switch req.(type) {
@@ -32,6 +39,10 @@ func Encode(req proto.Message) ([]byte, error) {
 		k = kindTxn
 	case *pb.CompactionRequest:
 		k = kindCompaction
+	case *pb.LeaseGrantRequest:
+		k = kindLeaseGrant
+	case *pb.LeaseRevokeRequest:
+		k = kindLeaseRevoke
 	default:
 		c := authChangeOf(req)
 		if c == nil {
@@ -56,7 +67,7 @@ var (
 	errMalformed   = errors.New("the log holds a malformed command; replace this member or its log")
 )
 
-// decode is the inverse of Encode. The request does not alias command.
+// decode is the inverse of Encode, for commands that are not upkeep. The request does not alias command.
 func decode(command []byte) (proto.Message, error) {
 	if len(command) == 0 {
 		return nil, errMalformed
@@ -71,6 +82,10 @@ func decode(command []byte) (proto.Message, error) {
 		req = new(pb.TxnRequest)
 	case kindCompaction:
 		req = new(pb.CompactionRequest)
+	case kindLeaseGrant:
+		req = new(pb.LeaseGrantRequest)
+	case kindLeaseRevoke:
+		req = new(pb.LeaseRevokeRequest)
 	default:
 		c := authChangeWhere(func(c *authChange) bool { return c.kind == kind(command[0]) })
 		if c == nil {
@@ -84,10 +99,12 @@ func decode(command []byte) (proto.Message, error) {
 	return req, nil
 }
 
-// Result is what a command came to. Exactly one of the two is set.
+// Result is what a command came to. Of a client's command Response or Err is set.
 type Result struct {
 	// Response is the etcd response that goes with the request, its header holding nothing but the revision.
 	Response proto.Message
+	// Renewed is, for a command of EncodeLeaseRenewal, the TTL of each lease in seconds, 0 if it does not exist.
+	Renewed []int64
 	// Err is one of the values of rpctypes, with etcd's text and code; the command has then changed nothing. Once the
 	// store has failed it is rpctypes.ErrGRPCStopped, and what became of the command is for the other replicas to say.
 	Err error

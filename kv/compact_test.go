@@ -74,7 +74,7 @@ func TestCompactionNeverShows(t *testing.T) {
 			resp, err := m.apply(req)
 			for _, f := range []*fixture{swift, slow} {
 				got, gotErr := f.do(req)
-				compareResult(t, req, Result{got, gotErr}, Result{resp, err})
+				compareResult(t, req, Result{Response: got, Err: gotErr}, Result{Response: resp, Err: err})
 			}
 			if rapid.Bool().Draw(t, "step") {
 				slow.step()

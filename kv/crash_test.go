@@ -38,8 +38,9 @@ func TestStoreIsThatOfSomeSlotAfterACrash(t *testing.T) {
 		log := []logged{{model: m.clone()}} // slot 0
 		for range rapid.IntRange(1, 60).Draw(t, "commands") {
 			req := requests{t, m.rev}.command()
+			m.slot++
 			resp, err := m.apply(req)
-			log = append(log, logged{req, Result{resp, err}, m.clone()})
+			log = append(log, logged{req, Result{Response: resp, Err: err}, m.clone()})
 		}
 		seed := rapid.Uint64().Draw(t, "seed")
 		fs := vfs.NewCrashableMem()
@@ -117,13 +118,14 @@ func (f *fixture) mustBe(t *rapid.T, m *model) {
 	if f.Revision() != m.rev || f.CompactRevision() != m.compacted {
 		t.Fatalf("revision %d compacted %d, want %d %d", f.Revision(), f.CompactRevision(), m.rev, m.compacted)
 	}
+	f.leasesMustBe(t, m)
 	for rev := max(m.compacted, 1); rev <= m.rev; rev++ {
 		for _, r := range []*pb.RangeRequest{
 			{Key: []byte{0}, RangeEnd: []byte{0}, Revision: rev},
 			{Key: []byte("a"), RangeEnd: []byte("b"), Revision: rev, CountOnly: true},
 		} {
 			want, err := m.rangeOf(r)
-			compareResult(t, r, Result{Response: f.rangeOf(r)}, Result{want, err})
+			compareResult(t, r, Result{Response: f.rangeOf(r)}, Result{Response: want, Err: err})
 		}
 	}
 }

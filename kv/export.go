@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/proto"
 )
@@ -15,7 +16,11 @@ import (
 type Exported struct {
 	Revision  int64
 	Compacted int64 // -1 if nothing was ever compacted
+	Leases    []ExportedLease
 }
+
+// ExportedLease is a lease with its TTL in seconds. How much of that is over is not told: it begins anew.
+type ExportedLease struct{ ID, TTL int64 }
 
 // Export calls fn with everything that a snapshot of etcd's has in its bucket "key", in order: a row for each version that can still be read, its key the
 // revision and its value a marshalled mvccpb.KeyValue. It is all of one state. What fn is given is valid until it returns. It returns the
@@ -25,6 +30,12 @@ func (s *Store) Export(ctx context.Context, fn func(key, value []byte) error) (E
 	var refused error
 	err := s.read(ctx, func(v *view) error {
 		exported = Exported{Revision: v.revision, Compacted: v.compacted}
+		for l, err := range v.leases() {
+			if err != nil {
+				return err
+			}
+			exported.Leases = append(exported.Leases, ExportedLease{l.id, l.ttl})
+		}
 		var row []byte
 		for c, err := range v.changes(ctx, revision{}, revision{main: v.revision + 1}) {
 			if err != nil {
@@ -82,6 +93,11 @@ func (s *Store) Import(state Exported, rows func(fn func(key, value []byte) erro
 	}
 	w := s.newWriter()
 	defer func() { w.discard() }()
+	for _, l := range state.Leases {
+		if _, err := w.grant(&pb.LeaseGrantRequest{ID: l.ID, TTL: l.TTL}); err != nil {
+			return fmt.Errorf("kv: lease %x: %w", uint64(l.ID), err)
+		}
+	}
 	last := revision{}
 	err := rows(func(key, value []byte) error {
 		ver, err := parseBackendRow(key, value)

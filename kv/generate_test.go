@@ -1,6 +1,8 @@
 package kv
 
 import (
+	"math"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
@@ -38,8 +40,12 @@ func (g requests) command() proto.Message {
 		return g.put()
 	case n < 12:
 		return g.deleteRange()
-	case n < 18:
+	case n < 16:
 		return g.txn(2)
+	case n < 18:
+		return &pb.LeaseGrantRequest{ID: g.lease(), TTL: rapid.SampledFrom([]int64{1, 60, LeaseTTLMax, LeaseTTLMax + 1}).Draw(g.t, "ttl")}
+	case n < 19:
+		return &pb.LeaseRevokeRequest{ID: g.lease()}
 	}
 	return &pb.CompactionRequest{Revision: rapid.Int64Range(max(g.rev-8, 0), g.rev+1).Draw(g.t, "compact")}
 }
@@ -55,10 +61,15 @@ func (g requests) put() *pb.PutRequest {
 	if !r.IgnoreValue {
 		r.Value = rapid.SliceOfN(rapid.Byte(), 0, 4).Draw(g.t, "value")
 	}
-	if g.n(20, "lease") == 0 {
-		r.Lease = 5
+	if g.n(3, "leased") == 0 {
+		r.Lease = g.lease()
 	}
 	return r
+}
+
+// lease is one of few, with ids that sort differently as numbers and as rows.
+func (g requests) lease() int64 {
+	return rapid.SampledFrom([]int64{1, 2, -1, math.MinInt64}).Draw(g.t, "lease")
 }
 
 func (g requests) deleteRange() *pb.DeleteRangeRequest {
@@ -116,6 +127,8 @@ func (g requests) compare() *pb.Compare {
 		c.TargetUnion = &pb.Compare_CreateRevision{CreateRevision: g.revision()}
 	case pb.Compare_MOD:
 		c.TargetUnion = &pb.Compare_ModRevision{ModRevision: g.revision()}
+	case pb.Compare_LEASE:
+		c.TargetUnion = &pb.Compare_Lease{Lease: int64(g.n(3, "lease"))}
 	case pb.Compare_VALUE:
 		c.TargetUnion = &pb.Compare_Value{Value: rapid.SliceOfN(rapid.Byte(), 0, 2).Draw(g.t, "operand")}
 	}

@@ -9,12 +9,14 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// The first byte of every row's key says which of four spaces it lies in. All numbers in keys are big endian, so that they sort.
+// The first byte of every row's key says which space it lies in. All numbers in keys are big endian, so that they sort.
 //
 //	meta     0x01 name                                   see state and cursor
 //	versions 0x02 escaped-key 00 01 ^main(8) ^sub(4)     one version of a key; newest first within the key
 //	changes  0x03 main(8) sub(4)                         the same versions in the order in which they were made
 //	buckets  0x04 first-key                              how many live keys there are from here to the next bucket
+//	leases   0x05 id(8)                                  one lease
+//	attached 0x06 id(8) key                              a key that is attached to it
 //
 // In an escaped key each 00 is written 00 FF. With the terminator 00 01 the bytes sort as the keys do, and no key's
 // form is the beginning of another's.
@@ -23,6 +25,9 @@ const (
 	spaceVersions byte = 2
 	spaceChanges  byte = 3
 	spaceBuckets  byte = 4
+
+	spaceLeases      byte = 5
+	spaceAttachments byte = 6
 )
 
 const (

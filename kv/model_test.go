@@ -5,11 +5,14 @@ import (
 	"maps"
 	"slices"
 	"sort"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/protobuf/proto"
+
+	"synod.dev/synod/paxos"
 )
 
 // model is etcd's key-value store without any cleverness: for each revision, a map of all that there is.
@@ -18,6 +21,9 @@ type model struct {
 	rev       int64
 	compacted int64
 	keys      map[string][]stamp // of every key that ever was, in order
+	leases    map[int64]lease
+	clock     time.Duration // the lease clock
+	slot      paxos.Slot    // of the command; tests that look at it set it
 }
 
 // stamp says that a key was put or deleted at a revision.
@@ -27,12 +33,13 @@ type stamp struct {
 }
 
 func newModel() *model {
-	return &model{history: map[int64]map[string]*mvccpb.KeyValue{1: {}}, rev: 1, compacted: -1, keys: map[string][]stamp{}}
+	return &model{history: map[int64]map[string]*mvccpb.KeyValue{1: {}}, rev: 1, compacted: -1, keys: map[string][]stamp{}, leases: map[int64]lease{}}
 }
 
 func (m *model) clone() *model {
 	c := *m
 	c.history = maps.Clone(m.history)
+	c.leases = maps.Clone(m.leases)
 	c.keys = map[string][]stamp{}
 	for k, s := range m.keys {
 		c.keys[k] = slices.Clone(s)
@@ -54,6 +61,13 @@ func (m *model) apply(req proto.Message) (proto.Message, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.take()
+	return resp, nil
+}
+
+// take makes the attempt the newest state.
+func (a *attempt) take() {
+	m := a.model
 	if a.at > m.rev {
 		m.rev = a.at
 		m.history[m.rev] = a.now
@@ -61,7 +75,6 @@ func (m *model) apply(req proto.Message) (proto.Message, error) {
 			m.keys[k] = append(m.keys[k], stamp{m.rev, a.now[k] != nil})
 		}
 	}
-	return resp, nil
 }
 
 func (a *attempt) execute(req proto.Message) (proto.Message, error) {
@@ -88,6 +101,21 @@ func (a *attempt) execute(req proto.Message) (proto.Message, error) {
 			return nil, err
 		}
 		return a.deleteRange(r), nil
+	case *pb.LeaseGrantRequest:
+		switch {
+		case r.TTL > LeaseTTLMax:
+			return nil, rpctypes.ErrGRPCLeaseTTLTooLarge
+		case a.leases[r.ID].exists():
+			return nil, rpctypes.ErrGRPCLeaseExist
+		}
+		a.leases[r.ID] = lease{r.TTL, a.slot, a.clock}
+		return &pb.LeaseGrantResponse{Header: a.header(), ID: r.ID, TTL: r.TTL}, nil
+	case *pb.LeaseRevokeRequest:
+		if !a.leases[r.ID].exists() {
+			return nil, rpctypes.ErrGRPCLeaseNotFound
+		}
+		a.endLease(r.ID)
+		return &pb.LeaseRevokeResponse{Header: a.header()}, nil
 	}
 	r := req.(*pb.TxnRequest)
 	if err := ValidateTxn(r, 128); err != nil {
@@ -103,10 +131,33 @@ func (a *attempt) execute(req proto.Message) (proto.Message, error) {
 	return resp, nil
 }
 
+// endLease deletes what is attached to a lease, and returns how many keys that was.
+func (a *attempt) endLease(id int64) (n int) {
+	delete(a.leases, id)
+	for _, key := range a.attached(id) {
+		a.at = a.rev + 1
+		delete(a.now, key)
+		a.changed[key] = true
+		n++
+	}
+	return n
+}
+
+// attached lists the keys that name a lease, in order.
+func (a *attempt) attached(id int64) (keys []string) {
+	for key, kv := range a.now {
+		if kv.Lease == id {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
 func (a *attempt) header() *pb.ResponseHeader { return &pb.ResponseHeader{Revision: a.at} }
 
 func (a *attempt) refusesPut(r *pb.PutRequest) error {
-	if r.Lease != 0 {
+	if r.Lease != 0 && !a.leases[r.Lease].exists() {
 		return rpctypes.ErrGRPCLeaseNotFound
 	}
 	if (r.IgnoreLease || r.IgnoreValue) && a.now[string(r.Key)] == nil {
@@ -119,12 +170,15 @@ func (a *attempt) put(r *pb.PutRequest) *pb.PutResponse {
 	k := string(r.Key)
 	old := a.now[k]
 	a.at = a.rev + 1
-	kv := &mvccpb.KeyValue{Key: r.Key, Value: r.Value, CreateRevision: a.at, ModRevision: a.at, Version: 1}
+	kv := &mvccpb.KeyValue{Key: r.Key, Value: r.Value, CreateRevision: a.at, ModRevision: a.at, Version: 1, Lease: r.Lease}
 	resp := &pb.PutResponse{Header: a.header()}
 	if old != nil {
 		kv.CreateRevision, kv.Version = old.CreateRevision, old.Version+1
 		if r.IgnoreValue {
 			kv.Value = old.Value
+		}
+		if r.IgnoreLease {
+			kv.Lease = old.Lease
 		}
 		if r.PrevKv {
 			resp.PrevKv = old

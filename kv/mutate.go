@@ -10,7 +10,13 @@ import (
 // checkPut refuses, before anything is changed, what put could not carry out.
 func (v *view) checkPut(r *pb.PutRequest) error {
 	if r.Lease != 0 {
-		return rpctypes.ErrGRPCLeaseNotFound // there are no leases yet, so every one is unknown
+		l, err := v.lease(r.Lease)
+		if err != nil {
+			return err
+		}
+		if !l.exists() {
+			return rpctypes.ErrGRPCLeaseNotFound
+		}
 	}
 	if !r.IgnoreValue && !r.IgnoreLease {
 		return nil
@@ -85,7 +91,7 @@ func (w *writer) next() revision {
 	return at
 }
 
-// write adds a version, which takes the place of prior, and keeps the census.
+// write adds a version, which takes the place of prior, and keeps the census and the attachments.
 func (w *writer) write(v *version, prior version) error {
 	w.row = appendRevision(appendPrefix(w.row[:0], v.key), v.at)
 	w.value = appendVersion(w.value[:0], v)
@@ -102,6 +108,9 @@ func (w *writer) write(v *version, prior version) error {
 		return err
 	}
 	w.notes.add(v, prior)
+	if err := w.reattach(v, &prior); err != nil {
+		return err
+	}
 	switch {
 	case v.live && !prior.live:
 		return w.countCreated(v.key)

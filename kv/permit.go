@@ -75,6 +75,16 @@ func (v *view) permit(caller rbac.Caller, req proto.Message) error {
 		return v.permitDeleteRange(caller, r)
 	case *pb.TxnRequest:
 		return v.permitTxn(caller, r)
+	case *pb.LeaseGrantRequest:
+		return v.auth.PermitLogin(caller)
+	case *pb.LeaseRevokeRequest:
+		return v.permitAttached(caller, rbac.Write, r.ID)
+	case *pb.LeaseKeepAliveRequest:
+		return v.permitAttached(caller, rbac.Write, r.ID)
+	case *pb.LeaseTimeToLiveRequest:
+		return v.permitTimeToLive(caller, r)
+	case *pb.LeaseLeasesRequest:
+		return v.permitLeases(caller)
 	case *pb.WatchCreateRequest:
 		return v.permitWatch(caller, r)
 	case *pb.AuthUserGetRequest:
@@ -83,8 +93,6 @@ func (v *view) permit(caller rbac.Caller, req proto.Message) error {
 		return v.auth.PermitRole(caller, r.Role)
 	case *pb.AuthStatusRequest, *pb.AuthenticateRequest:
 		return nil
-	case *pb.LeaseGrantRequest:
-		return v.auth.PermitLogin(caller)
 	}
 	return v.auth.PermitRoot(caller)
 }
@@ -94,7 +102,12 @@ func (v *view) permitPut(caller rbac.Caller, r *pb.PutRequest) error {
 		return err
 	}
 	if r.PrevKv {
-		return v.auth.PermitKeys(caller, rbac.Read, r.Key, nil)
+		if err := v.auth.PermitKeys(caller, rbac.Read, r.Key, nil); err != nil {
+			return err
+		}
+	}
+	if r.Lease != 0 {
+		return v.permitAttached(caller, rbac.Write, r.Lease)
 	}
 	return nil
 }

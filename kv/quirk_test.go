@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -368,7 +369,23 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{byte(kindPut), 0x0a, 1, 'a'})
 	f.Add([]byte{byte(kindCompaction), 0x08, 1})
 	f.Add([]byte{99})
+	for _, u := range []upkeep{leaseRenewal{[]int64{1, -1}}, leaseExpiry{[]expired{{7, 9}}}, clockAdvance{1, 2}} {
+		f.Add(u.encode())
+	}
 	f.Fuzz(func(t *testing.T, command []byte) {
+		if isUpkeep(command) {
+			u, err := decodeUpkeep(command)
+			if err != nil {
+				if err != errMalformed {
+					t.Fatalf("%v", err)
+				}
+				return
+			}
+			if again, err := decodeUpkeep(u.encode()); err != nil || !reflect.DeepEqual(again, u) {
+				t.Fatalf("%v is read as %v, %v", u, again, err)
+			}
+			return
+		}
 		req, err := decode(command)
 		if err != nil {
 			if !errors.Is(err, errUnknownKind) && !errors.Is(err, errMalformed) {

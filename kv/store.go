@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -28,6 +29,8 @@ type Config struct {
 	Fail func(error)
 	// CacheBytes is how much memory to spend on blocks of the database. Default 256 MiB.
 	CacheBytes int64
+	// Elapsed is the monotonic clock by which leases are measured, from any beginning. Default: the time since Open.
+	Elapsed func() time.Duration
 	// FS is the file system. Default: the operating system's.
 	FS vfs.FS
 	// Logger receives what an operator should know. Default: slog.Default().
@@ -51,6 +54,9 @@ type Store struct {
 	state  state
 	census *census
 	auth   *auth
+
+	leaseClock time.Duration
+	expiry     *expiry
 
 	current atomic.Pointer[published] // what readers see; nil once closed
 	alive   sync.WaitGroup            // published states that still hold a snapshot
@@ -76,6 +82,7 @@ type state struct {
 var (
 	stateKey   = append([]byte{spaceMeta}, "state"...)
 	cursorKey  = append([]byte{spaceMeta}, "sweep"...)
+	clockKey   = append([]byte{spaceMeta}, "leaseclock"...)
 	firstState = state{applied: 0, revision: 1, compacted: -1}
 )
 
@@ -108,10 +115,14 @@ func openStore(cfg Config, memTable uint64) (*Store, error) {
 	if cfg.CacheBytes == 0 {
 		cfg.CacheBytes = defaultCacheBytes
 	}
+	if cfg.Elapsed == nil {
+		opened := time.Now()
+		cfg.Elapsed = func() time.Duration { return time.Since(opened) }
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	s := &Store{log: cfg.Logger, dead: cfg.Fail}
+	s := &Store{log: cfg.Logger, dead: cfg.Fail, expiry: newExpiry(cfg.Elapsed)}
 	s.hub = newHub(s, defaultWatchLimits)
 	db, err := pebble.Open(cfg.Dir, s.options(cfg, memTable))
 	if err != nil {
@@ -150,6 +161,9 @@ func (s *Store) load() error {
 		return err
 	}
 	if s.auth, err = loadAuth(s.db); err != nil {
+		return err
+	}
+	if err := s.loadLeases(); err != nil {
 		return err
 	}
 	if value == nil {

@@ -41,7 +41,7 @@ func (f *fixture) applyBoth(t *rapid.T, m *model, n int) {
 		}
 		commands = append(commands, synod.Command{Slot: f.slot, Data: encode(t, req)})
 		resp, err := m.apply(req)
-		want, requested = append(want, Result{resp, err}), append(requested, req)
+		want, requested = append(want, Result{Response: resp, Err: err}), append(requested, req)
 	}
 	for i, r := range f.Apply(commands) {
 		compareResult(t, requested[i], r.(Result), want[i])
@@ -67,10 +67,10 @@ func (f *fixture) compareReads(t *rapid.T, m *model, n int) {
 		r := requests{t, m.rev}.ranges()
 		want, wantErr := m.rangeOf(r)
 		got, err := f.Range(context.Background(), r)
-		compareResult(t, r, Result{got, err}, Result{want, wantErr})
+		compareResult(t, r, Result{Response: got, Err: err}, Result{Response: want, Err: wantErr})
 		if ValidateRangeStream(r) == nil && r.SortTarget == pb.RangeRequest_KEY {
 			got, err := streamed(f.Store, r)
-			compareResult(t, r, Result{got, err}, Result{want, wantErr})
+			compareResult(t, r, Result{Response: got, Err: err}, Result{Response: want, Err: wantErr})
 		}
 	}
 }
