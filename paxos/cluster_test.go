@@ -27,10 +27,12 @@ type testCluster struct {
 	lastID  uint64
 	reads   map[uint64]Slot // read → what had been answered when it began
 	done    int             // reads served
+	fetched int             // snapshots installed
 }
 
 type testFaults struct {
 	loss, duplication, crash float64
+	trim                     bool // logs are trimmed to what machines have saved
 	cut                      func(from, to NodeID) bool
 }
 
@@ -44,6 +46,9 @@ type testNode struct {
 	durable int
 	applied Slot // of the state machine; durable with the machine's own state
 	saved   Slot
+	trimmed Slot   // of the log; never above saved
+	source  NodeID // whose snapshot is being fetched; 0 if none
+	skipped Slot   // installed in machine and log, and the core not yet told; 0 if there is none
 	pending map[uint64]bool
 }
 
@@ -78,7 +83,7 @@ func (c *testCluster) start(n *testNode) {
 	n.boot++
 	n.up = true
 	n.pending = map[uint64]bool{}
-	n.applied = n.saved
+	n.applied, n.source, n.skipped = n.saved, 0, 0
 	stable := Stable{Applied: n.applied, Last: LSN(len(n.log))}
 	for _, rec := range n.log {
 		stable.Promised = maxBallot(stable.Promised, rec.Ballot)
@@ -89,7 +94,9 @@ func (c *testCluster) start(n *testNode) {
 		c.t.Fatal(err)
 	}
 	for i, rec := range n.log {
-		r.Restore(LSN(i+1), rec)
+		if rec.Slot == 0 || rec.Slot > n.applied {
+			r.Restore(LSN(i+1), rec)
+		}
 	}
 	n.r = r
 	for s := n.applied + 1; s <= r.Delivered(); s++ {
@@ -120,7 +127,9 @@ func (c *testCluster) step(n *testNode, ev Event) {
 		if n.durable < len(n.log) && lastRecord(n.log[:n.durable], rec.Slot) == nil {
 			c.t.Fatalf("node %d delivers slot %d, which is not durable in its log", n.id, rec.Slot)
 		}
-		c.apply(n, rec)
+		if rec.Slot > n.skipped {
+			c.apply(n, rec)
+		}
 	}
 	for _, rj := range n.fx.Rejected {
 		if s, ok := c.where[rj.ID]; ok {
@@ -137,16 +146,42 @@ func (c *testCluster) step(n *testNode, ev Event) {
 		c.done++
 	}
 	for _, f := range append([]Fetch(nil), n.fx.Fetches...) {
-		var records []*Record
-		for s := f.Slot; s <= f.Upto && len(records) < 3; s++ {
-			rec := lastRecord(n.log, s)
-			if rec == nil {
-				break
-			}
-			records = append(records, rec)
-		}
-		c.step(n, Event{Kind: Fetched, Peer: f.Peer, Records: records})
+		c.fetch(n, f)
 	}
+	for _, tr := range n.fx.Transfers {
+		n.source = tr.Peer
+	}
+}
+
+func (c *testCluster) fetch(n *testNode, f Fetch) {
+	var records []*Record
+	for s := max(f.Slot, n.trimmed+1); s <= f.Upto && len(records) < 3 && f.Slot > n.trimmed; s++ {
+		rec := lastRecord(n.log, s)
+		if rec == nil {
+			break
+		}
+		records = append(records, rec)
+	}
+	c.step(n, Event{Kind: Fetched, Peer: f.Peer, Records: records, Slot: min(n.trimmed, f.Upto)})
+}
+
+// install gives a node the machine of the one that it fetches a snapshot from, if that is ahead, durably, and trims its log. The core is told later, or never.
+func (c *testCluster) install(n *testNode) {
+	from := c.node(n.source)
+	n.source = 0
+	if !from.up || from.applied <= n.applied {
+		return
+	}
+	n.applied, n.saved, n.trimmed, n.skipped = from.applied, from.applied, from.applied, from.applied
+	clear(n.pending)
+	c.fetched++
+}
+
+// skip tells the core of an installation.
+func (c *testCluster) skip(n *testNode) {
+	slot := n.skipped
+	n.skipped = 0
+	c.step(n, Event{Kind: Installed, Slot: slot})
 }
 
 func (c *testCluster) transmit(from NodeID, out Outgoing) {
@@ -263,6 +298,12 @@ func (c *testCluster) random() {
 		if len(c.reads) < 20 {
 			c.read(n)
 		}
+	case x < 0.505 && n.skipped > 0:
+		c.skip(n)
+	case x < 0.505 && n.source > 0:
+		c.install(n)
+	case x < 0.505 && c.faults.trim:
+		n.trimmed = n.saved
 	case x < 0.51:
 		c.step(n, Event{Kind: Disconnected, Peer: NodeID(1 + c.rng.IntN(len(c.nodes)))})
 	default:
@@ -292,6 +333,12 @@ func (c *testCluster) settle(rounds int, nodes ...*testNode) {
 		for _, n := range nodes {
 			c.sync(n)
 			c.step(n, Event{Kind: Idle})
+			if n.source > 0 && n.skipped == 0 {
+				c.install(n)
+			}
+			if n.skipped > 0 {
+				c.skip(n)
+			}
 		}
 	}
 }
@@ -299,15 +346,20 @@ func (c *testCluster) settle(rounds int, nodes ...*testNode) {
 var seeds = flag.Int("seeds", 300, "schedules that the random cluster test plays")
 
 func TestRandomSchedulesAgreeAndThenFinish(t *testing.T) {
-	total := 0
+	total, fetched := 0, 0
 	for seed := range *seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			c := newTestCluster(t, uint64(seed), 1+2*(seed%3))
 			c.faults = testFaults{loss: 0.05 * float64(seed%4), duplication: 0.1 * float64(seed%3), crash: 0.0005 * float64(seed%5)}
+			c.faults.trim = seed%5 > 1
 			if seed%7 == 0 && len(c.nodes) > 1 {
 				c.faults.cut = func(from, to NodeID) bool { return from == 1 && to == 2 }
 			}
-			for range 6000 {
+			for step := range 6000 {
+				if c.faults.trim && step%1000 == 0 { // somebody falls behind
+					away := NodeID(1 + c.rng.IntN(2*len(c.nodes)))
+					c.faults.cut = func(from, to NodeID) bool { return from == away || to == away }
+				}
 				c.random()
 			}
 			c.faults = testFaults{}
@@ -326,9 +378,14 @@ func TestRandomSchedulesAgreeAndThenFinish(t *testing.T) {
 				}
 			}
 			total += len(c.chosen)
+			fetched += c.fetched
 		})
 	}
 	if total < 20**seeds {
 		t.Fatalf("only %d slots were chosen in %d schedules: the test tests little", total, *seeds)
 	}
+	if fetched < *seeds/5 {
+		t.Fatalf("only %d snapshots were installed in %d schedules: the test tests little", fetched, *seeds)
+	}
+	t.Logf("%d slots chosen, %d snapshots installed", total, fetched)
 }

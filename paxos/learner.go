@@ -2,7 +2,7 @@ package paxos
 
 // learner knows what is chosen, delivers it in order, and pulls what it has missed.
 //
-// Invariant: delivered ≤ prefix; every slot ≤ delivered has a durable record of its chosen value in this node's log, and it is the slot's last record.
+// Invariant: delivered ≤ prefix; every slot ≤ delivered is trimmed, or has a durable record of its chosen value in this node's log, and it is the slot's last record.
 type learner struct {
 	r         *Replica
 	prefix    Slot             // every slot up to here is chosen
@@ -18,6 +18,10 @@ type learner struct {
 	asked   bool   // a Learn is under way
 	askedAt int64
 	askNext int // index of the member to ask next
+
+	tried   Set // members asked since the prefix last moved, or a round of asking ended
+	trimmed Set // those of them who have trimmed what was asked for
+	source  int // index of the member that a transfer was last asked from
 }
 
 // decision is a chosen record and where it is in this node's log. The zero decision is none.
@@ -74,7 +78,7 @@ func (l *learner) advance() {
 	if l.prefix == before {
 		return
 	}
-	l.movedAt = l.r.now
+	l.moved()
 	l.r.acceptor.votes.dropBelow(l.prefix + 1)
 	l.r.proposer.onPrefix()
 	l.deliver()
@@ -176,18 +180,40 @@ func (l *learner) tick() {
 	}
 }
 
-// ask sends a Learn to the next member that is ahead.
+// moved takes note that the prefix has moved: whoever could not help before may now.
+func (l *learner) moved() {
+	l.movedAt, l.tried, l.trimmed = l.r.now, 0, 0
+}
+
+// ask sends a Learn to the next member that is ahead and has not been asked in this round. When all have been, and some have trimmed what is missing, the round ends with
+// a transfer from one of those.
 func (l *learner) ask() {
-	members := l.r.config().Members
-	for range members {
-		i := l.askNext % len(members)
-		l.askNext = i + 1
-		if members[i].ID != l.r.cfg.Self && l.peerPrefix(i) > l.prefix {
-			l.asked, l.askedAt = true, l.r.now
-			l.r.send(members[i].ID, &Message{Kind: Learn, Slot: l.prefix + 1})
+	i, ok := l.nextToAsk()
+	if !ok && l.trimmed != 0 {
+		l.transfer()
+		return
+	}
+	if !ok {
+		l.tried = 0
+		if i, ok = l.nextToAsk(); !ok {
 			return
 		}
 	}
+	l.tried = l.tried.with(i)
+	l.asked, l.askedAt = true, l.r.now
+	l.r.send(l.r.config().Members[i].ID, &Message{Kind: Learn, Slot: l.prefix + 1})
+}
+
+func (l *learner) nextToAsk() (i int, ok bool) {
+	members := l.r.config().Members
+	for range members {
+		i = l.askNext % len(members)
+		l.askNext = i + 1
+		if members[i].ID != l.r.cfg.Self && l.peerPrefix(i) > l.prefix && !l.tried.has(i) {
+			return i, true
+		}
+	}
+	return 0, false
 }
 
 // onLearn serves a peer from memory, or asks the shell to read the log.
@@ -212,9 +238,12 @@ func (l *learner) onLearn(from NodeID, m *Message) {
 	}
 }
 
-// onFetched passes on what the log had. Only slots that have been delivered were asked for, so the log's last record of each is the chosen one.
-func (l *learner) onFetched(to NodeID, records []*Record) {
-	l.r.send(to, &Message{Kind: Learned, Records: records, Chosen: l.prefix})
+// onFetched passes on what the log had, or how far it is trimmed. Only slots that have been delivered were asked for, so the log's last record of each is the chosen one.
+func (l *learner) onFetched(to NodeID, records []*Record, trimmed Slot) {
+	if len(records) > 0 {
+		trimmed = 0
+	}
+	l.r.send(to, &Message{Kind: Learned, Records: records, Chosen: l.prefix, Slot: trimmed})
 }
 
 // onLearned takes chosen values from a peer; they need no ballot. While there is more, it asks on.
@@ -225,6 +254,9 @@ func (l *learner) onLearned(i int, m *Message) {
 		l.advance()
 	}
 	if len(m.Records) == 0 {
+		if m.Slot > l.prefix && l.tried.has(i) && !l.trimmed.has(i) {
+			l.onTrimmed(i)
+		}
 		return // nothing to be had there: the next tick asks another
 	}
 	l.asked = false

@@ -43,7 +43,7 @@ const (
 	ReadProbe      MessageKind = 13 // Ballot; Number
 	ReadAck        MessageKind = 14 // Ballot; Number
 	Learn          MessageKind = 15 // Slot: first wanted
-	Learned        MessageKind = 16 // Records: chosen, ascending; Chosen
+	Learned        MessageKind = 16 // Records: chosen, ascending; Chosen; Slot: without records, everything up to here is trimmed, if that is why
 )
 
 var messageNames = [...]string{Prepare: "prepare", Promise: "promise", Nack: "nack", Accept: "accept", Accepted: "accepted",

@@ -87,6 +87,7 @@ type Event struct {
 	Read        uint64      // Read: the caller's name for it, unique for this boot
 	Peer        NodeID      // Disconnected, Fetched
 	Records     []*Record   // Fetched: what the log has of the run asked for, ascending, possibly none
+	Slot        Slot        // Fetched: without records, the slot up to which the log is trimmed, if that is why. Installed
 }
 
 // EventKind says what happened.
@@ -102,17 +103,19 @@ const (
 	Disconnected                      // the connection from a peer has broken
 	Fetched                           // a Fetch has been carried out
 	Unsent                            // a Forward has certainly not been sent to anyone; telling is a courtesy
+	Installed                         // the machine holds the effects of everything up to Slot, durably, and the log is trimmed up to there
 	Campaign                          // take over now, with a ballot above every one seen, whatever the election thinks; nothing to a member that is no proposer
 )
 
 // Effects is what a Step asks for. The caller empties it between steps (Reset) and may collect those of several.
 type Effects struct {
-	Records  []*Record   // to be appended to the log, in this order
-	Messages []Outgoing  // to be sent now; losing them is allowed
-	Chosen   []*Record   // chosen and durable here, one for each slot, in slot order without a gap: apply their values
-	Reads    []ReadReady // may be served once the slot is applied
-	Rejected []Rejection // commands of this node's callers that did not happen
-	Fetches  []Fetch     // to be read from the log, without haste
+	Records   []*Record   // to be appended to the log, in this order
+	Messages  []Outgoing  // to be sent now; losing them is allowed
+	Chosen    []*Record   // chosen and durable here, one for each slot, in slot order without a gap, but for what Installed skips: apply their values
+	Reads     []ReadReady // may be served once the slot is applied
+	Rejected  []Rejection // commands of this node's callers that did not happen
+	Fetches   []Fetch     // to be read from the log, without haste
+	Transfers []Transfer  // snapshots to be fetched and installed; passed over while one is under way, and asked for again while they are needed
 }
 
 // Outgoing is a message and its receiver.
@@ -135,12 +138,17 @@ type Fetch struct {
 	Bytes int
 }
 
+// Transfer asks for a snapshot of a peer's machine, for an Installed event: what this member needs nobody has in the log any more, this peer for one.
+type Transfer struct {
+	Peer NodeID
+}
+
 // Reset empties the effects and keeps their memory.
 func (fx *Effects) Reset() {
 	clear(fx.Records)
 	clear(fx.Messages)
 	clear(fx.Chosen)
-	*fx = Effects{fx.Records[:0], fx.Messages[:0], fx.Chosen[:0], fx.Reads[:0], fx.Rejected[:0], fx.Fetches[:0]}
+	*fx = Effects{fx.Records[:0], fx.Messages[:0], fx.Chosen[:0], fx.Reads[:0], fx.Rejected[:0], fx.Fetches[:0], fx.Transfers[:0]}
 }
 
 // Replica is one member's part in the protocol. It is not safe for concurrent use.
@@ -168,7 +176,7 @@ type Replica struct {
 // Stable is what a replica knows after a restart, before its records.
 type Stable struct {
 	Promised Ballot // the highest that the vital state or any record shows
-	Applied  Slot   // everything up to here is chosen and applied, and its records are durable
+	Applied  Slot   // everything up to here is chosen, and applied or trimmed; what is not trimmed of it is durable in the log
 	Last     LSN    // of the log's last record
 }
 
@@ -240,7 +248,9 @@ func (r *Replica) Step(ev Event, fx *Effects) {
 	case Unsent:
 		r.forwarder.onUnsent(ev.Message)
 	case Fetched:
-		r.learner.onFetched(ev.Peer, ev.Records)
+		r.learner.onFetched(ev.Peer, ev.Records, ev.Slot)
+	case Installed:
+		r.learner.onInstalled(ev.Slot)
 	case Campaign:
 		r.election.campaign()
 	default:

@@ -34,6 +34,7 @@ type actor struct {
 	durable int
 	applied Slot
 	rotten  map[LSN]bool // votes that the disk has lost
+	trimmed Slot         // of the log; the machine has kept everything up to here
 }
 
 type letter struct {
@@ -57,13 +58,13 @@ func newStage(t *testing.T, cfg Config) *stage {
 
 func (s *stage) actor(id NodeID) *actor { return s.actors[id-1] }
 
-// start boots a member from what its disk has kept. Its machine keeps nothing: it applies the log anew.
+// start boots a member from what its disk has kept. Its machine keeps what the log has trimmed, and applies the rest anew.
 func (s *stage) start(a *actor) {
 	a.boot++
-	a.up, a.applied = true, 0
+	a.up, a.applied = true, a.trimmed
 	cfg := s.cfg
 	cfg.Self, cfg.Incarnation, cfg.Boot, cfg.Seed = a.id, incarnationOf(a.id), a.boot, uint64(a.id)
-	stable := Stable{Last: LSN(len(a.log))}
+	stable := Stable{Applied: a.trimmed, Last: LSN(len(a.log))}
 	for _, rec := range a.log {
 		stable.Promised = maxBallot(stable.Promised, rec.Ballot)
 	}
@@ -77,12 +78,12 @@ func (s *stage) start(a *actor) {
 		}
 	}
 	for i, rec := range a.log {
-		if !a.rotten[LSN(i+1)] {
+		if !a.rotten[LSN(i+1)] && (rec.Slot == 0 || rec.Slot > a.trimmed) {
 			r.Restore(LSN(i+1), rec)
 		}
 	}
 	a.r = r
-	for slot := Slot(1); slot <= r.Delivered(); slot++ {
+	for slot := a.trimmed + 1; slot <= r.Delivered(); slot++ {
 		s.apply(a, lastRecord(a.log, slot))
 	}
 }
@@ -115,7 +116,14 @@ func (s *stage) step(a *actor, ev Event) {
 	}
 	for _, f := range slices.Clone(a.fx.Fetches) {
 		s.note(a, "fetch", "", "slots %d to %d for node %d", f.Slot, f.Upto, f.Peer)
-		s.step(a, Event{Kind: Fetched, Peer: f.Peer, Records: fetch(a.log, f)})
+		if f.Slot <= a.trimmed {
+			s.step(a, Event{Kind: Fetched, Peer: f.Peer, Slot: a.trimmed})
+		} else {
+			s.step(a, Event{Kind: Fetched, Peer: f.Peer, Records: fetch(a.log, f)})
+		}
+	}
+	for _, tr := range a.fx.Transfers {
+		s.note(a, "wants", "snapshot", "of node %d", tr.Peer)
 	}
 }
 
@@ -132,6 +140,14 @@ func fetch(log []*Record, f Fetch) (records []*Record) {
 		records = append(records, rec)
 	}
 	return records
+}
+
+// install gives an actor the machine of another.
+func (s *stage) install(a, from *actor) {
+	a.applied, a.trimmed = from.applied, from.applied
+	s.note(a, "installs", fmt.Sprintf("slot %d", a.applied), "from node %d", from.id)
+	s.step(a, Event{Kind: Installed, Slot: a.applied})
+	s.idle(a)
 }
 
 func (s *stage) apply(a *actor, rec *Record) {

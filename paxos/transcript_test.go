@@ -28,6 +28,8 @@ import (
 //	read NODE NUMBER
 //	sync NODE, stall NODE          make the log durable; let it not be until the next sync
 //	crash NODE…, restart NODE…     lose what was not synced; boot from what was
+//	trim NODE SLOT                 its log forgets everything up to a slot; its machine does not
+//	install NODE FROM              give it the machine of another node
 //	rot NODE slot=                 lose a vote: known at the next restart
 //	status
 func TestTranscripts(t *testing.T) {
@@ -116,6 +118,10 @@ func (p *play) command(d *datadriven.TestData) {
 		for _, a := range p.actors(d) {
 			s.start(a)
 		}
+	case "trim":
+		p.actor(d).trimmed = Slot(p.number(d, 1))
+	case "install":
+		s.install(p.actor(d), s.actor(NodeID(p.number(d, 1))))
 	case "rot":
 		p.rot(d)
 	case "status":
@@ -296,6 +302,9 @@ func describe(m *Message) string {
 	case Learn:
 		return fmt.Sprintf("from slot %d", m.Slot)
 	case Learned:
+		if m.Slot > 0 {
+			return fmt.Sprintf("chosen up to %d; up to slot %d all is trimmed", m.Chosen, m.Slot)
+		}
 		return fmt.Sprintf("chosen up to %d%s", m.Chosen, describeValues(m.Records))
 	}
 	return fmt.Sprintf("%+v", *m)

@@ -1,0 +1,60 @@
+package paxos
+
+// How a member goes on whose peers have trimmed what it needs: the shell fetches a snapshot of a peer's machine and installs it, and the core skips what it covers.
+
+// onTrimmed takes note that a member has trimmed what was asked for, and asks the next one: somebody may have it still.
+func (l *learner) onTrimmed(i int) {
+	l.trimmed = l.trimmed.with(i)
+	l.ask()
+}
+
+// transfer asks the shell for a snapshot from a member that has trimmed what is missing, each in turn, and ends the round. The shell may be at it already: the next round asks again, until the prefix moves.
+func (l *learner) transfer() {
+	members := l.r.config().Members
+	for range members {
+		l.source = (l.source + 1) % len(members)
+		if l.trimmed.has(l.source) {
+			break
+		}
+	}
+	l.r.fx.Transfers = append(l.r.fx.Transfers, Transfer{Peer: members[l.source].ID})
+	l.tried, l.trimmed = 0, 0
+	l.asked, l.askedAt = true, l.r.now
+}
+
+// onInstalled skips everything up to slot: it is chosen, and the machine has it. Votes above it, and the promise, are as valid as ever: an acceptor that forgot them could let
+// two values be chosen.
+func (l *learner) onInstalled(slot Slot) {
+	if slot <= l.prefix {
+		return
+	}
+	l.r.proposer.onSkipped(slot)
+	for s := l.chosen.base; s <= slot && s < l.chosen.end(); s++ {
+		if rec := l.at(s); rec != nil {
+			l.kept -= rec.Size()
+		}
+	}
+	l.chosen.dropBelow(slot + 1)
+	l.r.acceptor.votes.dropBelow(slot + 1)
+	l.prefix, l.delivered = slot, slot
+	l.moved()
+	l.r.proposer.onPrefix()
+	l.advance()
+}
+
+// onSkipped resigns if a slot up to the given one may have been chosen with a value of another leader: one that this leader has proposed in without knowing the choice, or that it has
+// not come to. It must, before it announces anything, as in onChoice.
+func (p *proposer) onSkipped(slot Slot) {
+	if p.phase != leading {
+		return
+	}
+	foreign := slot >= p.next
+	for s := p.r.learner.prefix + 1; s <= slot && s < p.inflight.end(); s++ {
+		if q := p.inflight.get(s); q != nil && q.record != nil && p.r.learner.at(s) == nil {
+			foreign = true
+		}
+	}
+	if foreign {
+		p.rest()
+	}
+}
