@@ -58,8 +58,13 @@ func (s *clients) stop() {
 	s.running.Wait()
 }
 
-// ask is one client.
+// ask is one client. The first few have one member each and stay with it, so that each is asked whatever happens to the others; the rest go
+// to any.
 func (s *clients) ask(client int, random *rand.Rand) {
+	choose := func() *member { return s.members[random.IntN(len(s.members))] }
+	if client < len(s.members) {
+		choose = func() *member { return s.members[client] }
+	}
 	known := map[string]int64{} // the modification revision that it saw last of each key
 	ticker := time.NewTicker(clientPace)
 	defer ticker.Stop()
@@ -76,7 +81,7 @@ func (s *clients) ask(client int, random *rand.Rand) {
 		case history.Swap:
 			op.Value, op.Expect = fmt.Sprintf("%d.%d", client, turn), known[op.Key]
 		}
-		op = s.request(s.members[random.IntN(len(s.members))], op)
+		op = s.request(choose(), op)
 		if op.Outcome == history.Acknowledged && op.Kind != history.Put {
 			known[op.Key] = op.Seen.ModRevision
 		}
@@ -99,8 +104,13 @@ func drawKind(random *rand.Rand) history.Kind {
 
 // request asks one member, and notes what was asked and told.
 func (s *clients) request(m *member, op history.Op) history.Op {
-	ctx, cancel := context.WithTimeout(context.Background(), clientTimeout)
+	return s.requestWithin(clientTimeout, m, op)
+}
+
+func (s *clients) requestWithin(timeout time.Duration, m *member, op history.Op) history.Op {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
+	op.Through = m.name
 	began := time.Now()
 	op.Call = began.Sub(s.began)
 	err := perform(ctx, m.api, &op)

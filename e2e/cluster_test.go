@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -278,6 +279,20 @@ func (p *process) awaitLine(text string) {
 		defer p.mu.Unlock()
 		return strings.Contains(strings.Join(p.lines, "\n"), text)
 	})
+}
+
+// ballots are those under which the process says that somebody leads.
+func (p *process) ballots() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var ballots []string
+	for _, line := range p.lines {
+		var entry struct{ Msg, Ballot string }
+		if strings.Contains(line, `"ballot"`) && json.Unmarshal([]byte(line), &entry) == nil && entry.Msg != "no leader" && entry.Msg != "looking for a leader" {
+			ballots = append(ballots, entry.Ballot)
+		}
+	}
+	return ballots
 }
 
 // kill kills the process, if it still runs, as kill -9 does, and waits for its end.

@@ -39,8 +39,8 @@ func buildTool(t testing.TB, name, pkg string) string {
 }
 
 // startEtcd starts a real etcd of one member with nothing in it and returns its client endpoint. It does not sync its log
-// to disk: what it answers is the same, sooner.
-func startEtcd(t testing.TB) string {
+// to disk: what it answers is the same, sooner. flags come before its own.
+func startEtcd(t testing.TB, flags ...string) string {
 	t.Helper()
 	binary, dir := buildEtcd(t), t.TempDir()
 	client, peer := freeAddress(t), freeAddress(t)
@@ -48,10 +48,10 @@ func startEtcd(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	etcd := exec.Command(binary,
+	etcd := exec.Command(binary, append(flags,
 		"--name=etcd", "--log-level=error", "--data-dir="+filepath.Join(dir, "data"), "--unsafe-no-fsync",
 		"--listen-client-urls=http://"+client, "--advertise-client-urls=http://"+client,
-		"--listen-peer-urls=http://"+peer, "--initial-advertise-peer-urls=http://"+peer, "--initial-cluster=etcd=http://"+peer)
+		"--listen-peer-urls=http://"+peer, "--initial-advertise-peer-urls=http://"+peer, "--initial-cluster=etcd=http://"+peer)...)
 	etcd.Stdout, etcd.Stderr = log, log
 	if err := etcd.Start(); err != nil {
 		t.Fatal(err)

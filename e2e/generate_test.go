@@ -29,6 +29,7 @@ type request struct {
 type generator struct {
 	*rand.Rand
 	serializable bool // half of the reads are; otherwise none
+	ordered      bool // no range ends before it begins
 
 	revision  int64 // the servers' revision
 	compacted int64 // where they were last compacted
@@ -76,7 +77,11 @@ func (g *generator) span() (key, end []byte) {
 	case 3:
 		return key, prefixEnd(key)
 	}
-	return key, g.key()
+	end = g.key()
+	if g.ordered && len(end) > 0 && bytes.Compare(end, key) < 0 {
+		return end, key
+	}
+	return key, end
 }
 
 func prefixEnd(key []byte) []byte {

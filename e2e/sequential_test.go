@@ -38,7 +38,7 @@ func startSequential(t testing.TB) string {
 	}
 	server, err := etcdapi.New(etcdapi.Config{
 		Node: sequential.New(id, 1, machines), Observer: etcdapi.NewObserver(), Store: store, Members: members,
-		Listeners: []etcdapi.Listener{{Listener: listener}},
+		Listeners: []etcdapi.Listener{{Listener: listener}}, BcryptCost: 4,
 	})
 	if err != nil {
 		t.Fatal(err)

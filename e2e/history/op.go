@@ -38,6 +38,8 @@ type Op struct {
 	Value  string // of Put and Swap; no other request has the same
 	Expect int64  // of Swap: the modification revision, 0 for no such key
 
+	Through string // the member that was asked
+
 	Call, Return time.Duration // since the history began
 
 	// What the client was told:

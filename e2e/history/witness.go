@@ -171,7 +171,7 @@ func (o *Op) command() Command {
 }
 
 func (o *Op) name() string {
-	return fmt.Sprintf("%s (%v to %v)", o.command(), o.Call, o.Return)
+	return fmt.Sprintf("%s (through %s, %v to %v)", o.command(), o.Through, o.Call, o.Return)
 }
 
 func (c Command) String() string {
