@@ -234,6 +234,9 @@ func (l *Log) rewrite(s *segment, batches []batch) error {
 	if err := stale.Close(); err != nil {
 		return err
 	}
+	if err := l.fs.SyncDir(l.dir); err != nil { // a recycled file that still bore its old name with this content would be no blank spare any more
+		return err
+	}
 	if _, err := f.WriteAt(content, 0); err != nil {
 		return err
 	}
