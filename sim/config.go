@@ -1,0 +1,175 @@
+package sim
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+
+	"synod.dev/synod/paxos"
+)
+
+// Config is what one seed draws: the cluster and its surroundings. Times are in microseconds of simulated time, rates in events of 1,000.
+type Config struct {
+	Roles          []paxos.Role // of members 1, 2, …
+	Phase1, Phase2 int
+	HeartbeatTicks int
+	SuspectTicks   int
+	ResendTicks    int
+	Limits         paxos.Limits
+	SegmentBytes   int64
+
+	DelayLeast, DelayMean    int64 // of a message: at least, and on top of that
+	Loss, Duplicate, Corrupt int
+	Ordered                  bool // messages of one sender to one receiver do not overtake each other
+	SyncLeast, SyncMean      int64
+	SkewMost                 int   // tickers are at most so much too fast or slow
+	IdleDelay                int64 // how long an inbox gathers before it counts as empty
+	ApplyDelay               int64 // how long a state machine takes to get to work
+	SaveOneIn                int   // the machine's state is made durable after one in so many slots
+	TrimOneIn                int   // and then the log is trimmed, one in so many times; 0 for never
+
+	FaultMean   int64 // between two faults
+	Faults      []int // weights, by Kind
+	Frail       int   // members that may lose data for good
+	RequestMean int64 // between two requests
+	ReadShare   int
+	ValueBytes  int // at most, beyond the least that a command takes
+	Sources     int
+	Patience    int64 // after which a client gives up, not knowing
+}
+
+// tickMicros is one tick of a clock that goes right.
+const tickMicros = 1000
+
+func (c Config) String() string {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+const full = paxos.FullMember
+
+// clusters are the kinds of clusters that seeds draw from. The last numbers are the quorums; 0 stands for majorities.
+var clusters = []struct {
+	roles          []paxos.Role
+	phase1, phase2 int
+	weight         int
+}{
+	{[]paxos.Role{full}, 0, 0, 1},
+	{[]paxos.Role{full, full}, 0, 0, 1},
+	{[]paxos.Role{full, full, full}, 0, 0, 10},
+	{[]paxos.Role{full, full, full, full}, 0, 0, 2},
+	{[]paxos.Role{full, full, full, full, full}, 0, 0, 6},
+	{[]paxos.Role{full, full, full, full, full, full, full}, 0, 0, 2},
+	{[]paxos.Role{full, full, full, full}, 3, 2, 2},
+	{[]paxos.Role{full, full, full, full}, 2, 3, 2},
+	{[]paxos.Role{full, full, full}, 3, 1, 1},
+	{[]paxos.Role{full, full, full, full, full}, 4, 2, 2},
+	{[]paxos.Role{full, full, full, paxos.Learner, paxos.Proposer | paxos.Learner}, 2, 2, 2},
+	{[]paxos.Role{paxos.Acceptor | paxos.Learner, paxos.Acceptor | paxos.Learner, paxos.Acceptor | paxos.Learner,
+		paxos.Proposer | paxos.Learner, paxos.Proposer | paxos.Learner}, 2, 2, 2},
+}
+
+// drawConfig draws a seed's configuration ("swarm testing", Groce et al., 2012): each leaves out some kinds of faults, so that none always hides another.
+func drawConfig(seed uint64) Config {
+	r := derive(seed, "config", 0)
+	var c Config
+	c.drawCluster(r)
+	c.drawLimits(r)
+	c.drawNetwork(r)
+	c.drawShell(r)
+	c.drawFaults(r)
+	c.drawWorkload(r)
+	return c
+}
+
+func (c *Config) drawCluster(r *rand.Rand) {
+	total := 0
+	for _, k := range clusters {
+		total += k.weight
+	}
+	n := r.IntN(total)
+	for _, k := range clusters {
+		if n -= k.weight; n < 0 {
+			c.Roles, c.Phase1, c.Phase2 = k.roles, k.phase1, k.phase2
+			break
+		}
+	}
+	c.HeartbeatTicks = pick(r, 2, 5, 10, 10)
+	c.SuspectTicks = c.HeartbeatTicks * pick(r, 2, 3, 4, 5, 8)
+	c.ResendTicks = c.HeartbeatTicks * pick(r, 1, 2, 2, 3)
+}
+
+func (c *Config) drawLimits(r *rand.Rand) {
+	l := &c.Limits
+	l.WindowSlots = pick(r, 1, 2, 4, 8, 32, 1024)
+	l.BatchBytes = pick(r, 64, 200, 1000, 1<<20)
+	l.ChunkBytes = pick(r, 100, 200, 1000, 1<<16)
+	l.CacheBytes = pick(r, 1, 500, 2000, 1<<20)
+	l.InflightBytes = pick(r, 200, 2000, 1<<20)
+	l.AdmissionCount = pick(r, 2, 8, 64, 1024)
+	l.QuantumBytes = pick(r, 64, 1000, 16<<10)
+	if oneIn(r, 4) {
+		l.ReorderingSlots = l.WindowSlots
+	}
+	c.SegmentBytes = pick[int64](r, 4<<10, 16<<10, 64<<10, 256<<10)
+}
+
+func (c *Config) drawNetwork(r *rand.Rand) {
+	c.DelayLeast = pick[int64](r, 50, 200, 500, 1000)
+	c.DelayMean = pick[int64](r, 10, 200, 1000, 3000)
+	c.Loss = pick(r, 0, 0, 0, 5, 20, 100, 300)
+	c.Duplicate = pick(r, 0, 0, 10, 100, 500)
+	c.Corrupt = pick(r, 0, 0, 0, 1, 5)
+	c.Ordered = oneIn(r, 3)
+}
+
+func (c *Config) drawShell(r *rand.Rand) {
+	c.SyncLeast = pick[int64](r, 20, 100, 500)
+	c.SyncMean = pick[int64](r, 10, 300, 1000, 5000)
+	c.SkewMost = pick(r, 0, 1, 50, 300)
+	c.IdleDelay = pick[int64](r, 0, 0, 50, 300, 1000)
+	c.ApplyDelay = pick[int64](r, 0, 0, 100, 2000)
+	c.SaveOneIn = pick(r, 1, 4, 30, 200)
+	c.TrimOneIn = pick(r, 0, 3, 10)
+}
+
+func (c *Config) drawFaults(r *rand.Rand) {
+	suspect := int64(c.SuspectTicks * tickMicros)
+	c.FaultMean = suspect * pick[int64](r, 1, 3, 6, 20) / 4
+	c.Faults = make([]int, kinds)
+	for k := range kinds {
+		if faultWeights[k] > 0 && r.IntN(3) > 0 {
+			c.Faults[k] = faultWeights[k]
+		}
+	}
+	spare := c.acceptors() - max(c.quorums())
+	c.Frail = r.IntN(spare + 1)
+}
+
+func (c *Config) drawWorkload(r *rand.Rand) {
+	c.RequestMean = pick[int64](r, 200, 500, 1000, 4000)
+	c.ReadShare = pick(r, 0, 100, 300, 700)
+	c.ValueBytes = pick(r, 1, 50, 400)
+	c.Sources = pick(r, 1, 3, 10)
+	c.Patience = int64(c.SuspectTicks*tickMicros) * pick[int64](r, 2, 5, 20)
+}
+
+func (c *Config) acceptors() (n int) {
+	for _, role := range c.Roles {
+		if role&paxos.Acceptor != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// quorums returns the sizes of the two kinds of quorums.
+func (c *Config) quorums() (phase1, phase2 int) {
+	if c.Phase1 == 0 {
+		majority := c.acceptors()/2 + 1
+		return majority, majority
+	}
+	return c.Phase1, c.Phase2
+}
