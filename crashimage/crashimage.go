@@ -6,8 +6,10 @@
 package crashimage
 
 import (
+	"context"
 	"fmt"
 	"maps"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -44,10 +46,11 @@ type Options struct {
 type Result struct {
 	Images    int // distinct, judged
 	ByKind    map[Kind]int
-	Lives     int
-	Calls     int   // of the disk, each of which the power failed before
-	Faults    int   // failed syncs and writes that lives have gone through
-	Violation error // the first found, or nil
+	Lives     int    // begun
+	Next      uint64 // every life from the first on and below this was lived to its end
+	Calls     int    // of the disk, each of which the power failed before
+	Faults    int    // calls of the disk that failed
+	Violation error  // the first found, or nil
 }
 
 // String renders the counts by kind.
@@ -60,34 +63,35 @@ func (r Result) String() string {
 		r.Images, r.Lives, r.Calls, r.Faults, strings.Join(kinds, ", "))
 }
 
-// Run lives one life after another, on all processors, until it has judged enough images or one is found wanting. The same life always
-// gives the same images.
-func Run(o Options) Result {
-	run := &run{options: o, seen: map[uint64]struct{}{}, result: Result{ByKind: map[Kind]int{}}}
-	run.next.Store(o.Life)
+// Run lives one life after another, on all processors, until it has judged enough images, one is found wanting, or ctx is done. The same
+// life always gives the same images.
+func Run(ctx context.Context, o Options) Result {
+	run := &run{options: o, next: o.Life, seen: map[uint64]struct{}{}, result: Result{ByKind: map[Kind]int{}, Next: math.MaxUint64}}
+	defer context.AfterFunc(ctx, func() { run.stopped.Store(true) })()
 	var lives sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		lives.Go(run.live)
 	}
 	lives.Wait()
+	run.result.Next = min(run.result.Next, run.next)
 	return run.result
 }
 
 // run is what the goroutines of one Run share.
 type run struct {
 	options Options
-	next    atomic.Uint64 // the life that is lived next
 	stopped atomic.Bool
 
 	mu     sync.Mutex
+	next   uint64              // the life that is lived next
 	seen   map[uint64]struct{} // digests of images and their ledgers
 	result Result
 }
 
 func (r *run) live() {
 	for !r.stopped.Load() {
-		number := r.next.Add(1) - 1
-		if r.options.Lives > 0 && number >= r.options.Life+uint64(r.options.Lives) {
+		number, ok := r.claim()
+		if !ok {
 			return
 		}
 		l := newLife(r, number)
@@ -99,13 +103,28 @@ func (r *run) live() {
 	}
 }
 
+// claim returns the number of the next life to live.
+func (r *run) claim() (number uint64, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.options.Lives > 0 && r.result.Lives == r.options.Lives {
+		return 0, false
+	}
+	number = r.next
+	r.next++
+	r.result.Lives++
+	return number, true
+}
+
 // account adds a life that is over to the result.
 func (r *run) account(l *life, err error) (images int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.result.Lives++
 	r.result.Calls += l.calls
 	r.result.Faults += l.faults
+	if err != nil || r.stopped.Load() {
+		r.result.Next = min(r.result.Next, l.number)
+	}
 	if err != nil && r.result.Violation == nil {
 		r.result.Violation = fmt.Errorf("life %d: %w", l.number, err)
 		r.stopped.Store(true)
@@ -113,12 +132,18 @@ func (r *run) account(l *life, err error) (images int) {
 	return r.result.Images
 }
 
-// isNew counts an image unless it, and its ledger, were seen before.
-func (r *run) isNew(digest uint64, kind Kind) bool {
+// seenMax bounds the digests that are kept. In a run of more images than that one may be counted again.
+const seenMax = 1 << 22
+
+// count counts an image unless another life has had it, too.
+func (r *run) count(digest uint64, kind Kind) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, seen := r.seen[digest]; seen {
-		return false
+		return
+	}
+	if len(r.seen) == seenMax {
+		clear(r.seen)
 	}
 	r.seen[digest] = struct{}{}
 	r.result.ByKind[kind]++
@@ -126,5 +151,4 @@ func (r *run) isNew(digest uint64, kind Kind) bool {
 	if r.result.Images >= r.options.Images {
 		r.stopped.Store(true)
 	}
-	return true
 }

@@ -7,7 +7,7 @@ func TestEveryImageOfAPowerCutIsRecoveredToWhatWasAcknowledged(t *testing.T) {
 	if testing.Short() {
 		images = 5_000
 	}
-	r := Run(Options{Images: images})
+	r := Run(t.Context(), Options{Images: images})
 	if r.Violation != nil {
 		t.Fatal(r.Violation)
 	}

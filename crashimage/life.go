@@ -22,6 +22,8 @@ type life struct {
 	ledger
 	slot   paxos.Slot // the highest used
 	round  uint64
+	seen   map[uint64]struct{} // digests of images and their ledgers
+	images int                 // that recovery was tried on, but for those cut again and rotten ones
 	calls  int
 	faults int
 	failIn int   // the disk call, counted down, that fails with EIO; 0 for none
@@ -35,7 +37,7 @@ const (
 )
 
 func newLife(r *run, number uint64) *life {
-	l := &life{run: r, number: number, random: rand.New(rand.NewPCG(number, 1)), fates: rand.New(rand.NewPCG(number, 2)), round: 1}
+	l := &life{run: r, number: number, random: rand.New(rand.NewPCG(number, 1)), fates: rand.New(rand.NewPCG(number, 2)), round: 1, seen: map[uint64]struct{}{}}
 	l.options = wal.Options{Cluster: cluster, Node: node, Incarnation: incarnation, SegmentBytes: 4096}
 	if number > 0 {
 		l.options.SegmentBytes += int64(512 * l.random.IntN(5))
@@ -98,13 +100,14 @@ func (l *life) cut(when string) {
 			return
 		}
 		what := fmt.Sprintf("%s, image %d (%s)", when, i, p.kind)
-		if !l.run.isNew(d, p.kind) {
+		if !l.isNew(d, p.kind) {
 			continue
 		}
-		if d%againEvery == 0 {
+		l.images++
+		if l.images%againEvery == 0 {
 			l.cutAgain(image.Crash(disk.KeepAll), what)
 		}
-		if d%rotEvery == 0 {
+		if l.images%rotEvery == 0 {
 			l.rot(image.Crash(disk.KeepAll), what)
 		}
 		l.note(what, l.judge(image))
@@ -128,7 +131,7 @@ func (l *life) cutAgain(image *disk.Mem, what string) {
 		for _, choose := range []func(int) int{disk.DropAll, disk.KeepAll, l.fates.IntN, l.fates.IntN} {
 			second := image.Crash(choose)
 			d, err := digest(second, &l.ledger)
-			if err == nil && !l.run.isNew(d, Again) {
+			if err == nil && !l.isNew(d, Again) {
 				continue
 			}
 			if err == nil {
@@ -150,13 +153,24 @@ func (l *life) rot(image *disk.Mem, what string) {
 		return
 	}
 	d, err := digest(image, &l.ledger)
-	if err == nil && !l.run.isNew(d, Rot) {
+	if err == nil && !l.isNew(d, Rot) {
 		return
 	}
 	if err == nil {
 		err = l.judgeRotten(image)
 	}
 	l.note(what+", "+where, err)
+}
+
+// isNew reports whether this life has not had the image yet, and counts it. It is for the life alone to decide, so that the
+// same life always gives the same images.
+func (l *life) isNew(digest uint64, kind Kind) bool {
+	if _, seen := l.seen[digest]; seen {
+		return false
+	}
+	l.seen[digest] = struct{}{}
+	l.run.count(digest, kind)
+	return true
 }
 
 func (l *life) note(what string, err error) {

@@ -1,0 +1,97 @@
+package mutants
+
+// codecMutants are of bytes that are believed.
+var codecMutants = []Mutant{
+	{
+		ID:     "payload-checksum-unchecked",
+		Breaks: "a record with a damaged value is not read",
+		Source: "NATS issues 7549, 7556: a flipped bit trusted",
+		File:   "paxos/record.go", Func: "DecodeRecord",
+		Old:  `if crc32.Checksum(value, castagnoli) != le.Uint32(b[4:]) {`,
+		New:  `if false {`,
+		Dies: unit("TestAMessageThatNobodyCanHaveSentIsRefused"),
+	},
+	{
+		ID:     "header-checksum-unchecked",
+		Breaks: "a record with a damaged header is not read",
+		Source: "NATS issues 7549, 7556: a flipped bit trusted",
+		File:   "paxos/record.go", Func: "DecodeHeader",
+		Old:  `if crc32.Checksum(b[4:RecordHeaderSize], castagnoli) != le.Uint32(b) {`,
+		New:  `if false {`,
+		Dies: unit("TestAClaimOfManyElementsAllocatesNothing"),
+	},
+	{
+		ID:     "padding-unchecked",
+		Breaks: "a record's padding is zero",
+		File:   "paxos/record.go", Func: "DecodeRecord",
+		Old:  `		if pad != 0 {`,
+		New:  `		if pad != 0 && false {`,
+		Dies: unit("TestEveryFlippedBitIsDetected"),
+	},
+	{
+		ID:     "length-unbounded",
+		Breaks: "a header's word allocates no more than a value's limit",
+		File:   "paxos/record.go", Func: "DecodeHeader",
+		Old:  `length > MaxValueBytes || `,
+		New:  "",
+		Dies: unit("TestALengthAboveTheBoundIsNotBelieved"),
+	},
+	{
+		ID:     "message-forgets-seen",
+		Breaks: "a message keeps each of its fields",
+		File:   "paxos/codec.go", Func: "AppendMessage",
+		Old:  `b = appendBallot(appendBallot(b, m.Ballot), m.Seen)`,
+		New:  `b = appendBallot(appendBallot(b, m.Ballot), m.Ballot)`,
+		Dies: unit("TestAMessageSurvivesItsEncoding"),
+	},
+	{
+		ID:     "element-count-believed",
+		Breaks: "a list's length allocates nothing",
+		File:   "paxos/codec.go", Func: "list",
+		Old: `	var out []T
+`,
+		New: `	out := make([]T, 0, n)
+`,
+		Dies: unit("TestAClaimOfManyElementsAllocatesNothing"),
+	},
+	{
+		ID:     "trailing-bytes-accepted",
+		Breaks: "a message ends where its records do",
+		File:   "paxos/codec.go", Func: "DecodeMessage",
+		Old:  `len(d.body) > 0 || `,
+		New:  "",
+		Dies: unit("TestAMessageCutShortIsRefused"),
+	},
+	{
+		ID:     "accept-without-record-accepted",
+		Breaks: "an Accept has a record",
+		File:   "paxos/codec.go", Func: "DecodeMessage",
+		Old:  ` || m.Kind == Accept && m.Record == nil`,
+		New:  ` `,
+		Dies: unit("TestAMessageThatNobodyCanHaveSentIsRefused"),
+	},
+	{
+		ID:     "report-state-unchecked",
+		Breaks: "a report's state is one that is known",
+		File:   "paxos/codec.go", Func: "decoder.report",
+		Old:  `rep.State < Voted || rep.State > ReportUnknown || `,
+		New:  "",
+		Dies: unit("TestAMessageThatNobodyCanHaveSentIsRefused"),
+	},
+	{
+		ID:     "report-record-unchecked",
+		Breaks: "a report has a record if its state says so",
+		File:   "paxos/codec.go", Func: "decoder.report",
+		Old:  ` || known != has {`,
+		New:  ` || known && false {`,
+		Dies: unit("TestAMessageThatNobodyCanHaveSentIsRefused"),
+	},
+	{
+		ID:     "half-a-command-accepted",
+		Breaks: "a command lies within its batch",
+		File:   "paxos/value.go", Func: "Value.Commands",
+		Old:  `if w <= 0 || n > uint64(len(rest)-w) {`,
+		New:  `if w <= 0 {`,
+		Dies: unit("TestABatchCutShortHasNoMadeUpCommands"),
+	},
+}

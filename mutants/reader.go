@@ -1,0 +1,99 @@
+package mutants
+
+// readerMutants are of linearizable reads.
+var readerMutants = []Mutant{
+	{
+		ID:     "round-number-reused",
+		Breaks: "a read round has a fresh number",
+		Source: "etcd issue 20418: stale reads after a context was used again",
+		File:   "paxos/reader.go", Func: "reader.begin",
+		Old: `	rd.number++
+	rd.round`,
+		New:  `	rd.round`,
+		Dies: unit("TestAReadRoundNeedsAFreshQuorumOfAcknowledgements"),
+	},
+	{
+		ID:     "request-number-reused",
+		Breaks: "a read request has a fresh number",
+		Source: "etcd issue 20418: stale reads after a context was used again",
+		File:   "paxos/reader.go", Func: "reader.flush",
+		Old: `	rd.number++
+	rd.asked`,
+		New:  `	rd.asked`,
+		Dies: unit("TestAReadRequestIsRepeatedUnderAFreshNumber"),
+	},
+	{
+		ID:     "ack-of-any-round",
+		Breaks: "only acknowledgements of this very round count",
+		Source: "etcd issue 20418: stale reads after a context was used again",
+		File:   "paxos/reader.go", Func: "reader.onAck",
+		Old:  ` || m.Number != rd.round.number {`,
+		New:  ` {`,
+		Dies: unit("TestAReadRoundNeedsAFreshQuorumOfAcknowledgements"),
+	},
+	{
+		ID:     "ack-quorum-ignored",
+		Breaks: "a read is confirmed by a quorum",
+		Source: "Consul issue 54, etcd issue 741: reads from a deposed leader",
+		File:   "paxos/reader.go", Func: "reader.onAck",
+		Old: `	if !rd.r.config().IsPhase2Quorum(rd.round.acks) {
+		return
+	}
+`,
+		New:  "",
+		Dies: unit("TestANewLeaderServesNoReadBeforeItHasRecovered"),
+	},
+	{
+		ID:     "reply-to-any-request",
+		Breaks: "only the answer to the request under way counts",
+		File:   "paxos/reader.go", Func: "reader.onReply",
+		Old:  `if rd.asked == 0 || m.Number != rd.asked {`,
+		New:  `if rd.asked == 0 {`,
+		Dies: unit("TestAReadRequestIsRepeatedUnderAFreshNumber"),
+	},
+	{
+		ID:     "read-slot-too-low",
+		Breaks: "a read waits for the chosen prefix of when its round began",
+		File:   "paxos/reader.go", Func: "reader.begin",
+		Old:  `slot: rd.r.learner.prefix,`,
+		New:  `slot: rd.r.proposer.announced / 2,`,
+		Dies: unit("TestANewLeaderServesNoReadBeforeItHasRecovered"),
+	},
+	{
+		ID:     "late-read-joins-the-round",
+		Breaks: "a read that comes during a round waits for the next",
+		File:   "paxos/reader.go", Func: "reader.add",
+		Old: ` rd.waiting = append(rd.waiting, read) }`,
+		New: `
+	if rd.round.number != 0 {
+		rd.round.reads = append(rd.round.reads, read)
+		return
+	}
+	rd.waiting = append(rd.waiting, read)
+}`,
+		Dies: unit("TestAReadThatComesDuringARoundWaitsForTheNext"),
+	},
+	{
+		ID:     "late-request-joins-the-round",
+		Breaks: "a request that comes during a round waits for the next",
+		File:   "paxos/reader.go", Func: "reader.onRequest",
+		Old: `			rd.foreign = append(rd.foreign, foreignRead{m.Origin, m.Number})`,
+		New: `			if rd.round.number != 0 {
+				rd.round.foreign = append(rd.round.foreign, foreignRead{m.Origin, m.Number})
+			} else {
+				rd.foreign = append(rd.foreign, foreignRead{m.Origin, m.Number})
+			}`,
+		Dies: unit("TestAReadThatComesDuringARoundWaitsForTheNext"),
+	},
+	{
+		ID:     "deposed-leader-keeps-its-round",
+		Breaks: "a leader that resigned gives its reads to another",
+		File:   "paxos/reader.go", Func: "reader.onRest",
+		Old: `	rd.waiting = append(rd.waiting, rd.round.reads...)
+	rd.round = readRound{}
+	rd.foreign = nil
+}`,
+		New:  `}`,
+		Dies: unit("TestTranscripts"),
+	},
+}
