@@ -23,7 +23,7 @@ var served = map[string]bool{
 	"etcdserverpb.Maintenance/Status": true, "etcdserverpb.Maintenance/HashKV": true, "etcdserverpb.Maintenance/Hash": true,
 	"etcdserverpb.Maintenance/Snapshot": true, "etcdserverpb.Maintenance/MoveLeader": true, "etcdserverpb.Maintenance/Defragment": true,
 	"etcdserverpb.Maintenance/Alarm": true,
-	"etcdserverpb.Auth/AuthEnable": true, "etcdserverpb.Auth/AuthDisable": true, "etcdserverpb.Auth/AuthStatus": true,
+	"etcdserverpb.Auth/AuthEnable":   true, "etcdserverpb.Auth/AuthDisable": true, "etcdserverpb.Auth/AuthStatus": true,
 	"etcdserverpb.Auth/Authenticate": true, "etcdserverpb.Auth/UserAdd": true, "etcdserverpb.Auth/UserGet": true,
 	"etcdserverpb.Auth/UserList": true, "etcdserverpb.Auth/UserDelete": true, "etcdserverpb.Auth/UserChangePassword": true,
 	"etcdserverpb.Auth/UserGrantRole": true, "etcdserverpb.Auth/UserRevokeRole": true, "etcdserverpb.Auth/RoleAdd": true,

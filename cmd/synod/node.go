@@ -19,13 +19,17 @@ func openNode(config *serverconfig.Config, peerTLS *tls.Config, machines map[byt
 	if err != nil {
 		return nil, err
 	}
+	cluster, err := clusterID(config)
+	if err != nil {
+		return nil, err
+	}
 	var members []synod.Member
 	for _, m := range config.Members {
 		members = append(members, synod.Member{ID: paxos.NodeID(m.ID), Name: m.Name, Address: m.PeerURL.Host})
 	}
 	return synod.Open(synod.Config{
 		ID:              paxos.NodeID(config.Self.ID),
-		Cluster:         serverconfig.ClusterID(config.Members),
+		Cluster:         cluster,
 		Members:         members,
 		Dir:             config.LogDir(),
 		Machine:         machine,

@@ -110,8 +110,12 @@ func stopSignals(stderr io.Writer, program string) (stop context.Context, releas
 
 // serve runs a member until stop ends, for which it returns nil, or the member fails.
 func serve(stop context.Context, config *serverconfig.Config, logger *slog.Logger) error {
+	cluster, err := clusterID(config)
+	if err != nil {
+		return err
+	}
 	logger.Info("starting synod", "version", synodVersion, "etcd-version", etcd.Version, "git-sha", revision(),
-		"name", config.Name, "data-dir", config.DataDir, "member-id", hex(config.Self.ID), "cluster-id", hex(serverconfig.ClusterID(config.Members)))
+		"name", config.Name, "data-dir", config.DataDir, "member-id", hex(config.Self.ID), "cluster-id", hex(cluster))
 	for _, warning := range config.Warnings {
 		logger.Warn(warning)
 	}
