@@ -108,10 +108,10 @@ func (p *Policy) PermitLogin(caller Caller) error {
 
 // PermitUser returns nil if caller may look at a user: itself, or anyone if it is root.
 func (p *Policy) PermitUser(caller Caller, user string) error {
-	if err := p.PermitRoot(caller); err != nil && (caller.User == "" || caller.User != user) {
-		return err
+	if caller.User == user {
+		return nil
 	}
-	return nil
+	return p.PermitRoot(caller)
 }
 
 // PermitRole returns nil if caller may look at a role: one of its own, or any if it is root.
