@@ -29,6 +29,8 @@ var served = map[string]bool{
 	"etcdserverpb.Auth/UserGrantRole": true, "etcdserverpb.Auth/UserRevokeRole": true, "etcdserverpb.Auth/RoleAdd": true,
 	"etcdserverpb.Auth/RoleGet": true, "etcdserverpb.Auth/RoleList": true, "etcdserverpb.Auth/RoleDelete": true,
 	"etcdserverpb.Auth/RoleGrantPermission": true, "etcdserverpb.Auth/RoleRevokePermission": true,
+	"etcdserverpb.Lease/LeaseGrant": true, "etcdserverpb.Lease/LeaseRevoke": true, "etcdserverpb.Lease/LeaseKeepAlive": true,
+	"etcdserverpb.Lease/LeaseTimeToLive": true, "etcdserverpb.Lease/LeaseLeases": true,
 	"grpc.health.v1.Health/Check": true, "grpc.health.v1.Health/List": true, "grpc.health.v1.Health/Watch": true,
 }
 

@@ -26,6 +26,7 @@ type metrics struct {
 	sent, received  prometheus.Counter     // bytes of gRPC messages
 
 	ranges, puts, deleteRanges, txns, readTxns, compactions, authChanges outcomeDurations
+	leaseGrants, leaseRevokes                                            outcomeDurations
 
 	methods map[string]*method // by full gRPC method name; never changes once the server serves
 	grpc    *methodVecs
@@ -66,6 +67,7 @@ func newMetrics(node Replicator, store sized, observer *Observer) *metrics {
 	}
 	m.ranges, m.puts, m.deleteRanges = of("Range"), of("Put"), of("DeleteRange")
 	m.txns, m.readTxns, m.compactions, m.authChanges = of("Txn"), of("ReadonlyTxn"), of("Compaction"), of("Auth")
+	m.leaseGrants, m.leaseRevokes = of("LeaseGrant"), of("LeaseRevoke")
 	m.grpc = newMethodVecs()
 	m.registry.MustRegister(m.checks, m.checked, durations, m.grpc.started, m.grpc.handled, m.grpc.received, m.grpc.sent,
 		observer.changes, observer.sync, newNodeCollector(node, store),

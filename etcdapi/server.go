@@ -30,6 +30,7 @@ import (
 const (
 	DefaultMaxRequestBytes = 1536 << 10
 	DefaultMaxTxnOps       = 128
+	DefaultMinLeaseTTL     = 2               // one and a half election timeouts, in whole seconds
 	DefaultRequestTimeout  = 7 * time.Second // 5 s and two election timeouts
 	DefaultTokenTTL        = 5 * time.Minute
 )
@@ -104,6 +105,8 @@ type Config struct {
 	// certificates.
 	ClientCertAuth bool
 
+	// MinLeaseTTL is the shortest TTL that a lease is granted, in seconds.
+	MinLeaseTTL int64
 	// RequestTimeout bounds how long a request waits for the log; what a client allows may be less.
 	RequestTimeout time.Duration
 
@@ -133,6 +136,8 @@ type Server struct {
 	maxRequestBytes int
 	maxTxnOps       int
 	requestTimeout  time.Duration
+	minLeaseTTL     int64
+	keepAlives      *keepAlives
 	snapshotDir     string
 	snapshots       chan struct{} // a token for each that is being made
 
@@ -169,6 +174,7 @@ func New(config Config) (*Server, error) {
 		maxRequestBytes: cmp.Or(config.MaxRequestBytes, DefaultMaxRequestBytes),
 		maxTxnOps:       cmp.Or(config.MaxTxnOps, DefaultMaxTxnOps),
 		requestTimeout:  cmp.Or(config.RequestTimeout, DefaultRequestTimeout),
+		minLeaseTTL:     cmp.Or(config.MinLeaseTTL, DefaultMinLeaseTTL),
 		snapshotDir:     config.SnapshotDir,
 		snapshots:       make(chan struct{}, snapshotsMax),
 		listeners:       config.Listeners,
@@ -182,6 +188,7 @@ func New(config Config) (*Server, error) {
 		s.tokens = config.JWT
 	}
 	s.stopped, s.stop = context.WithCancel(context.Background())
+	s.keepAlives = newKeepAlives(s.stopped, s.renewLeases)
 	s.metrics = newMetrics(s.node, s.store, config.Observer)
 	s.port = newPort(s.logger)
 	s.serveGRPC(config.MaxConcurrentStreams)
@@ -217,7 +224,7 @@ func (s *Server) serveGRPC(maxConcurrentStreams uint32) {
 	pb.RegisterClusterServer(s.grpc, &clusterService{Server: s})
 	pb.RegisterMaintenanceServer(s.grpc, &maintenanceService{Server: s})
 	pb.RegisterWatchServer(s.grpc, pb.UnimplementedWatchServer{})
-	pb.RegisterLeaseServer(s.grpc, pb.UnimplementedLeaseServer{})
+	pb.RegisterLeaseServer(s.grpc, &leaseService{Server: s})
 	pb.RegisterAuthServer(s.grpc, &authService{Server: s})
 	s.health = health.NewServer()
 	healthpb.RegisterHealthServer(s.grpc, s.health)
@@ -254,6 +261,8 @@ func (s *Server) Serve() error {
 		serve(l.Addr().String(), func() error { return s.listen(l) })
 	}
 	serving.Go(s.publish)
+	serving.Go(s.keepAlives.run)
+	serving.Go(s.keepUpLeases)
 
 	var err error
 	select {

@@ -110,10 +110,17 @@ type serving struct {
 // serve starts a server on an empty store. change may alter its configuration before.
 func serve(t testing.TB, change func(*Config)) *serving {
 	t.Helper()
+	return serveWith(t, kv.Config{}, change)
+}
+
+// serveWith is serve with a store of which more is to be said than where it lives.
+func serveWith(t testing.TB, store kv.Config, change func(*Config)) *serving {
+	t.Helper()
 	s := &serving{observer: NewObserver(), done: make(chan error, 1)}
 	fail := func(err error) { t.Errorf("the replica failed: %v", err) }
 	var err error
-	if s.store, err = kv.Open(kv.Config{Dir: t.TempDir(), Fail: fail, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+	store.Dir, store.Fail, store.Logger = t.TempDir(), fail, slog.New(slog.DiscardHandler)
+	if s.store, err = kv.Open(store); err != nil {
 		t.Fatal(err)
 	}
 	members, err := OpenMembers(filepath.Join(t.TempDir(), "members"), []*pb.Member{

@@ -89,6 +89,7 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		MaxTxnOps:            config.MaxTxnOps,
 		MaxConcurrentStreams: config.MaxConcurrentStreams,
 		RequestTimeout:       requestTimeout(config.ElectionTimeout),
+		MinLeaseTTL:          minLeaseTTL(config.ElectionTimeout),
 		BcryptCost:           config.BcryptCost,
 		TokenTTL:             config.AuthTokenTTL,
 		JWT:                  signed,
@@ -287,3 +288,8 @@ func (m *member) handlers(config *serverconfig.Config) map[string]http.Handler {
 
 // requestTimeout is etcd's: what a request may wait for the log, with room for two elections.
 func requestTimeout(election time.Duration) time.Duration { return 5*time.Second + 2*election }
+
+// minLeaseTTL is etcd's, in seconds: one and a half election timeouts, so that a change of leader costs no client its lease.
+func minLeaseTTL(election time.Duration) int64 {
+	return int64((election*3/2 + time.Second - 1) / time.Second)
+}
