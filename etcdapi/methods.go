@@ -11,7 +11,6 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
 
@@ -105,6 +104,11 @@ func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 	if err == nil {
 		ctx, err = s.admit(ctx, info.FullMethod, nil)
 	}
+	if err == nil && demandsLeader(ctx) {
+		var release func()
+		ctx, release = s.ledStreams.bind(ctx)
+		defer release()
+	}
 	if err == nil {
 		err = handler(srv, &countedStream{stream, ctx, m})
 	}
@@ -121,13 +125,9 @@ func (s *Server) finish(m *method, name string, err error) {
 	}
 }
 
-// requireLeader refuses a request that says it wants a leader, as the Go client's WithRequireLeader does, while there is none.
+// requireLeader refuses a request that demands a leader while there is none.
 func (s *Server) requireLeader(ctx context.Context) error {
-	if s.led() {
-		return nil
-	}
-	wants := metadata.ValueFromIncomingContext(ctx, rpctypes.MetadataRequireLeaderKey)
-	if len(wants) > 0 && wants[0] == rpctypes.MetadataHasLeader {
+	if !s.led() && demandsLeader(ctx) {
 		return rpctypes.ErrGRPCNoLeader
 	}
 	return nil
@@ -163,7 +163,7 @@ func (s *countedStream) RecvMsg(m any) error {
 	return err
 }
 
-// countingCodec is gRPC's own protobuf codec, with the bytes counted.
+// countingCodec is gRPC's own protobuf codec, with the bytes counted; what is encoded already it leaves alone.
 type countingCodec struct {
 	encoding.CodecV2
 	sent, received prometheus.Counter
@@ -174,7 +174,13 @@ func newCountingCodec(m *metrics) countingCodec {
 }
 
 func (c countingCodec) Marshal(v any) (mem.BufferSlice, error) {
-	b, err := c.CodecV2.Marshal(v)
+	var b mem.BufferSlice
+	var err error
+	if m, ok := v.(*watchMessage); ok {
+		b = m.encoded()
+	} else {
+		b, err = c.CodecV2.Marshal(v)
+	}
 	c.sent.Add(float64(b.Len()))
 	return b, err
 }

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"synod.dev/synod"
@@ -29,6 +30,7 @@ var served = map[string]bool{
 	"etcdserverpb.Auth/UserGrantRole": true, "etcdserverpb.Auth/UserRevokeRole": true, "etcdserverpb.Auth/RoleAdd": true,
 	"etcdserverpb.Auth/RoleGet": true, "etcdserverpb.Auth/RoleList": true, "etcdserverpb.Auth/RoleDelete": true,
 	"etcdserverpb.Auth/RoleGrantPermission": true, "etcdserverpb.Auth/RoleRevokePermission": true,
+	"etcdserverpb.Watch/Watch":      true,
 	"etcdserverpb.Lease/LeaseGrant": true, "etcdserverpb.Lease/LeaseRevoke": true, "etcdserverpb.Lease/LeaseKeepAlive": true,
 	"etcdserverpb.Lease/LeaseTimeToLive": true, "etcdserverpb.Lease/LeaseLeases": true,
 	"grpc.health.v1.Health/Check": true, "grpc.health.v1.Health/List": true, "grpc.health.v1.Health/Watch": true,
@@ -68,7 +70,11 @@ func (s *serving) invoke(t *testing.T, name string, method grpc.MethodInfo) erro
 	if err != nil {
 		return err
 	}
-	if err := stream.SendMsg(&emptypb.Empty{}); err != nil {
+	first := proto.Message(&emptypb.Empty{})
+	if name == pb.Watch_Watch_FullMethodName { // which says nothing before it is asked for something
+		first = &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{}}}
+	}
+	if err := stream.SendMsg(first); err != nil {
 		return err
 	}
 	if err := stream.CloseSend(); err != nil {

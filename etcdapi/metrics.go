@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/version"
 
 	"synod.dev/synod"
+	"synod.dev/synod/kv"
 )
 
 // metrics are what /metrics shows, under etcd's names where the notion is etcd's. What the node and the store already know
@@ -81,12 +82,13 @@ func (m *metrics) counter(name, help string) prometheus.Counter {
 	return c
 }
 
-// sized is a store as far as its size is concerned.
+// sized is a store as far as there is something to measure.
 type sized interface {
 	Size() int64
 	SizeInUse() int64
 	Revision() int64
 	CompactRevision() int64
+	WatchStats() kv.WatchStats
 }
 
 // nodeCollector reads the node's status and the store's size when it is asked.
@@ -137,6 +139,16 @@ func newNodeCollector(node Replicator, store sized) *nodeCollector {
 		func(_ synod.Status, s sized) float64 { return float64(s.Revision()) })
 	add("etcd_debugging_mvcc_compact_revision", "The revision that the store was last compacted at.", nil,
 		func(_ synod.Status, s sized) float64 { return float64(s.CompactRevision()) })
+	add("etcd_debugging_mvcc_watch_stream_total", "Streams that watch.", nil,
+		func(_ synod.Status, s sized) float64 { return float64(s.WatchStats().Streams) })
+	add("etcd_debugging_mvcc_watcher_total", "Watchers.", nil,
+		func(_ synod.Status, s sized) float64 { return float64(s.WatchStats().Watchers) })
+	add("etcd_debugging_mvcc_slow_watcher_total", "Watchers that are behind and fed from history.", nil,
+		func(_ synod.Status, s sized) float64 { return float64(s.WatchStats().Behind) })
+	add("etcd_debugging_mvcc_events_total", "Events given to watchers.", nil,
+		func(_ synod.Status, s sized) float64 { return float64(s.WatchStats().Events) })
+	add("synod_watch_held_bytes", "Bytes of events that wait to be sent, those that watchers share counted once.", nil,
+		func(_ synod.Status, s sized) float64 { return float64(s.WatchStats().HeldBytes) })
 	add("synod_ballot_round", "The round of the ballot of the leader that this member follows.", nil,
 		func(s synod.Status, _ sized) float64 { return float64(s.Ballot.Round) })
 	return c

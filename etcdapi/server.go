@@ -32,8 +32,14 @@ const (
 	DefaultMaxTxnOps       = 128
 	DefaultMinLeaseTTL     = 2               // one and a half election timeouts, in whole seconds
 	DefaultRequestTimeout  = 7 * time.Second // 5 s and two election timeouts
-	DefaultTokenTTL        = 5 * time.Minute
+	DefaultLeaderTimeout   = 3 * time.Second // three election timeouts
+
+	DefaultProgressInterval = 10 * time.Minute
+	DefaultTokenTTL         = 5 * time.Minute
 )
+
+// MinProgressInterval is the least progress interval, as in etcd.
+const MinProgressInterval = 100 * time.Millisecond
 
 const (
 	// wireOverhead is what a message may be larger than a request; beyond it gRPC refuses the message unread.
@@ -109,6 +115,10 @@ type Config struct {
 	MinLeaseTTL int64
 	// RequestTimeout bounds how long a request waits for the log; what a client allows may be less.
 	RequestTimeout time.Duration
+	// LeaderTimeout is how long there may be no leader before streams end whose clients demand one.
+	LeaderTimeout time.Duration
+	// ProgressInterval is how often watchers that ask for it, and have had no events, are told how far they are. At least MinProgressInterval.
+	ProgressInterval time.Duration
 
 	// Logger receives what an operator should know. Default: slog.Default().
 	Logger *slog.Logger
@@ -140,6 +150,10 @@ type Server struct {
 	keepAlives      *keepAlives
 	snapshotDir     string
 	snapshots       chan struct{} // a token for each that is being made
+
+	progressInterval time.Duration
+	leaderTimeout    time.Duration
+	ledStreams       ledStreams
 
 	passwords      *passwords
 	tokens         tokens
@@ -178,9 +192,14 @@ func New(config Config) (*Server, error) {
 		snapshotDir:     config.SnapshotDir,
 		snapshots:       make(chan struct{}, snapshotsMax),
 		listeners:       config.Listeners,
-		passwords:       newPasswords(cmp.Or(config.BcryptCost, bcrypt.DefaultCost)),
-		tokenTTL:        cmp.Or(config.TokenTTL, DefaultTokenTTL),
-		clientCertAuth:  config.ClientCertAuth,
+
+		progressInterval: max(cmp.Or(config.ProgressInterval, DefaultProgressInterval), MinProgressInterval),
+		leaderTimeout:    cmp.Or(config.LeaderTimeout, DefaultLeaderTimeout),
+		ledStreams:       ledStreams{ends: map[*context.CancelCauseFunc]struct{}{}},
+
+		passwords:      newPasswords(cmp.Or(config.BcryptCost, bcrypt.DefaultCost)),
+		tokenTTL:       cmp.Or(config.TokenTTL, DefaultTokenTTL),
+		clientCertAuth: config.ClientCertAuth,
 	}
 	s.renewals = renewals{server: s, running: map[kv.Token]struct{}{}}
 	s.tokens = simpleTokens{s}
@@ -223,7 +242,7 @@ func (s *Server) serveGRPC(maxConcurrentStreams uint32) {
 	pb.RegisterKVServer(s.grpc, &kvService{Server: s})
 	pb.RegisterClusterServer(s.grpc, &clusterService{Server: s})
 	pb.RegisterMaintenanceServer(s.grpc, &maintenanceService{Server: s})
-	pb.RegisterWatchServer(s.grpc, pb.UnimplementedWatchServer{})
+	pb.RegisterWatchServer(s.grpc, &watchService{Server: s})
 	pb.RegisterLeaseServer(s.grpc, &leaseService{Server: s})
 	pb.RegisterAuthServer(s.grpc, &authService{Server: s})
 	s.health = health.NewServer()
@@ -261,6 +280,7 @@ func (s *Server) Serve() error {
 		serve(l.Addr().String(), func() error { return s.listen(l) })
 	}
 	serving.Go(s.publish)
+	serving.Go(s.followLeader)
 	serving.Go(s.keepAlives.run)
 	serving.Go(s.keepUpLeases)
 

@@ -120,7 +120,7 @@ func (ws *WatchStream) Create(r *pb.WatchCreateRequest) {
 		w.id, err = ws.idFor(r.WatchId)
 	}
 	if err != nil {
-		ws.say(&queued{response: WatchResponse{ID: NoWatch, Revision: h.now(), Created: true, Canceled: true, CancelReason: err.Error()}})
+		ws.refuse(err.Error())
 		return
 	}
 	if w.first = w.start; w.start == 0 {
@@ -129,6 +129,19 @@ func (ws *WatchStream) Create(r *pb.WatchCreateRequest) {
 	ws.watchers[w.id] = w
 	ws.say(&queued{response: WatchResponse{ID: w.id, Revision: h.now(), Created: true}})
 	h.join(w, i)
+}
+
+// Refuse answers a request for a watcher that is not to be.
+func (ws *WatchStream) Refuse(reason string) {
+	ws.hub.enter()
+	defer ws.hub.mu.Unlock()
+	if !ws.closed {
+		ws.refuse(reason)
+	}
+}
+
+func (ws *WatchStream) refuse(reason string) {
+	ws.say(&queued{response: WatchResponse{ID: NoWatch, Revision: ws.hub.now(), Created: true, Canceled: true, CancelReason: reason}})
 }
 
 // interestOf reads what a request asks for, or says why etcd would not have it.

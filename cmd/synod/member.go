@@ -94,6 +94,8 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		TokenTTL:             config.AuthTokenTTL,
 		JWT:                  signed,
 		ClientCertAuth:       config.ClientTLS.ClientCertAuth,
+		LeaderTimeout:        3 * config.ElectionTimeout,
+		ProgressInterval:     config.ProgressInterval,
 		Logger:               logger,
 	})
 }

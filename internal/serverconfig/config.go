@@ -35,6 +35,8 @@ type Config struct {
 	Heartbeat       time.Duration
 	ElectionTimeout time.Duration
 
+	ProgressInterval time.Duration // of watches
+
 	MaxRequestBytes      int
 	MaxTxnOps            int
 	MaxConcurrentStreams uint32

@@ -11,6 +11,7 @@ import (
 // Flag is one row of the table that the parser, --help and docs/flags.md all read.
 type Flag struct {
 	Name    string
+	Former  string // a name that etcd had for it before, which is still taken; mostly empty
 	Default string
 	Kind    Kind
 	Group   string
@@ -119,14 +120,18 @@ func spellOut(values []string) string {
 }
 
 // environment returns the names of the variables that set the flag, the native one first.
-func (f *Flag) environment() [2]string {
-	suffix := strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-	return [2]string{"SYNOD_" + suffix, "ETCD_" + suffix}
+func (f *Flag) environment() []string {
+	suffix := func(name string) string { return strings.ToUpper(strings.ReplaceAll(name, "-", "_")) }
+	names := []string{"SYNOD_" + suffix(f.Name), "ETCD_" + suffix(f.Name)}
+	if f.Former != "" {
+		names = append(names, "ETCD_"+suffix(f.Former))
+	}
+	return names
 }
 
-// lookup returns the flag of that name, or nil.
+// lookup returns the flag that has a name, or had it before, or nil.
 func lookup(name string) *Flag {
-	if i := slices.IndexFunc(Flags, func(f Flag) bool { return f.Name == name }); i >= 0 {
+	if i := slices.IndexFunc(Flags, func(f Flag) bool { return f.Name == name || f.Former == name && name != "" }); i >= 0 {
 		return &Flags[i]
 	}
 	return nil

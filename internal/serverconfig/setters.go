@@ -74,6 +74,17 @@ func seconds(field func(*Config) *time.Duration) setter {
 	}
 }
 
+func interval(field func(*Config) *time.Duration) setter {
+	return func(c *Config, value string) error {
+		d, err := time.ParseDuration(value)
+		if err != nil || d == 0 {
+			return errors.New("give a duration above 0, such as 30s or 10m")
+		}
+		*field(c) = d
+		return nil
+	}
+}
+
 // setAuthToken leaves the options of jwt to who reads the files that they name.
 func setAuthToken(c *Config, value string) error {
 	if value != "simple" && !strings.HasPrefix(value, "jwt,") {

@@ -45,10 +45,10 @@ func fromFlags(args []string) (settings, error) {
 		default:
 			value, args = args[0], args[1:]
 		}
-		if before, repeated := given[name]; repeated && before.text != value {
-			return nil, fmt.Errorf("--%s is given twice, as %q and %q; keep one", name, before.text, value)
+		if before, repeated := given[f.Name]; repeated && before.text != value {
+			return nil, fmt.Errorf("--%s is given twice, as %q and %q; keep one", f.Name, before.text, value)
 		}
-		given[name] = setting{text: value, origin: "--" + name}
+		given[f.Name] = setting{text: value, origin: "--" + name}
 	}
 	return given, nil
 }
