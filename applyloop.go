@@ -3,6 +3,7 @@ package synod
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"synod.dev/synod/paxos"
 )
@@ -16,6 +17,7 @@ type applyLoop struct {
 	pending *pending
 	read    func(paxos.Slot) (*paxos.Record, error) // the log's last record for a slot
 	failed  func(error)
+	grown   atomic.Int64 // bytes of records applied since it was last set to 0
 
 	mu      sync.Mutex
 	more    sync.Cond
@@ -23,7 +25,9 @@ type applyLoop struct {
 	bytes   int
 	chosen  paxos.Slot // everything up to here may be applied
 	applied paxos.Slot
+	missing paxos.Slot  // what the log has trimmed and the machine has not applied ends here: nothing is applied before it is installed
 	reads   []slotReads // ascending by slot
+	calls   []func()    // to be made between two calls of Apply
 	closing bool
 	done    chan struct{}
 }
@@ -49,12 +53,15 @@ func newApplyLoop(self paxos.NodeID, machine StateMachine, applied paxos.Slot, p
 func (a *applyLoop) deliver(records []*paxos.Record) {
 	a.mu.Lock()
 	for _, rec := range records {
+		if rec.Slot <= a.applied {
+			continue // installed meanwhile, and the core did not know yet
+		}
 		contiguous := len(a.queue) == 0 || a.queue[len(a.queue)-1].Slot+1 == rec.Slot
 		if contiguous && a.bytes < queueBytesMax {
 			a.queue = append(a.queue, rec)
 			a.bytes += rec.Size()
 		}
-		a.chosen = rec.Slot
+		a.chosen = max(a.chosen, rec.Slot)
 	}
 	a.mu.Unlock()
 	a.more.Signal()
@@ -96,29 +103,89 @@ func (a *applyLoop) run() {
 		}
 	}()
 	for {
+		a.makeCalls()
 		batch, err := a.next()
 		if err != nil {
 			a.failed(err)
 			return
 		}
 		if len(batch) == 0 {
-			return
+			if a.isClosing() {
+				return
+			}
+			continue
 		}
 		if err := a.apply(batch); err != nil {
 			a.failed(err)
 			return
 		}
+		for _, rec := range batch {
+			a.grown.Add(int64(rec.Size()))
+		}
 		a.advance(batch[len(batch)-1].Slot)
 	}
 }
 
-// next waits for slots to apply and returns some; none after close.
+// do has fn called between two calls of Apply and waits for that. It reports whether it was: not so after the loop has ended. The loop itself must not call it.
+func (a *applyLoop) do(fn func()) bool {
+	made := make(chan struct{})
+	a.mu.Lock()
+	a.calls = append(a.calls, func() { defer close(made); fn() })
+	a.mu.Unlock()
+	a.more.Signal()
+	select {
+	case <-made:
+		return true
+	case <-a.done:
+		return false
+	}
+}
+
+func (a *applyLoop) makeCalls() {
+	a.mu.Lock()
+	calls := a.calls
+	a.calls = nil
+	a.mu.Unlock()
+	for _, fn := range calls {
+		fn()
+	}
+}
+
+func (a *applyLoop) isClosing() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.closing
+}
+
+// skip says that the machine holds the effects of everything up to slot, though it was not applied here. It is called from do.
+func (a *applyLoop) skip(slot paxos.Slot) {
+	a.mu.Lock()
+	for len(a.queue) > 0 && a.queue[0].Slot <= slot {
+		a.bytes -= a.queue[0].Size()
+		a.queue[0], a.queue = nil, a.queue[1:]
+	}
+	a.chosen = max(a.chosen, slot)
+	a.mu.Unlock()
+	a.advance(slot)
+}
+
+// lacks returns up to which slot a snapshot is needed because the log has nothing; 0 if none is.
+func (a *applyLoop) lacks() paxos.Slot {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.applied < a.missing {
+		return a.missing
+	}
+	return 0
+}
+
+// next waits for slots to apply and returns some; none after close, or if there are calls to be made.
 func (a *applyLoop) next() ([]*paxos.Record, error) {
 	a.mu.Lock()
-	for a.chosen == a.applied && !a.closing {
+	for (a.chosen == a.applied || a.applied < a.missing) && len(a.calls) == 0 && !a.closing {
 		a.more.Wait()
 	}
-	if a.closing {
+	if a.closing || len(a.calls) > 0 {
 		a.mu.Unlock()
 		return nil, nil
 	}

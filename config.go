@@ -57,6 +57,14 @@ type Config struct {
 	// SegmentBytes is the size of one segment of the log. Default 64 MiB.
 	SegmentBytes int64
 
+	// LogBytes is how much of the log is kept, beyond what the state machine still needs, for members that lag. Default 512 MiB; at least two segments.
+	LogBytes int64
+	// SnapshotBytes is after how much log a machine in memory is snapshotted, and so about how much is read at a restart, unless the snapshot itself is
+	// larger. Default 64 MiB.
+	SnapshotBytes int64
+	// SnapshotRate bounds the bytes a second of snapshots sent to other members, all together. Default 64 MiB.
+	SnapshotRate int64
+
 	// Logger receives what an operator should know. Default: slog.Default().
 	Logger *slog.Logger
 	// Events, if not nil, receives typed events. Its methods are called from the node's own goroutines and must return at once.
@@ -94,6 +102,9 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.MaxPendingBytes, 64<<20)
 	setDefault(&c.MaxPending, 65536)
 	setDefault(&c.SegmentBytes, 64<<20)
+	setDefault(&c.LogBytes, max(512<<20, 2*c.SegmentBytes))
+	setDefault(&c.SnapshotBytes, 64<<20)
+	setDefault(&c.SnapshotRate, 64<<20)
 	setDefault(&c.Listen, c.Members[self].Address)
 	setDefault(&c.Cluster, clusterOf(c.Members))
 	if c.Logger == nil {
@@ -110,6 +121,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MaxCommandBytes > paxos.MaxValueBytes/2 {
 		return c, fmt.Errorf("synod: commands of %d bytes do not fit: at most %d", c.MaxCommandBytes, paxos.MaxValueBytes/2)
+	}
+	if c.LogBytes < 2*c.SegmentBytes {
+		return c, fmt.Errorf("synod: a log of %d bytes cannot be trimmed in segments of %d: at least two must fit", c.LogBytes, c.SegmentBytes)
+	}
+	if c.SnapshotBytes < 1 || c.SnapshotRate < 1 {
+		return c, fmt.Errorf("synod: snapshots every %d bytes, sent at %d bytes a second: both must be above 0", c.SnapshotBytes, c.SnapshotRate)
 	}
 	return c, nil
 }
@@ -136,6 +153,9 @@ type EventListener struct {
 	PeerUp        func(Peer)
 	PeerDown      func(Peer)
 	Synced        func(SyncDone)
+	Trimmed       func(paxos.Slot) // the log, up to and including this slot
+	Snapshotted   func(Snapshotted)
+	Installed     func(Installed)
 	Failed        func(error)
 }
 
@@ -157,4 +177,19 @@ type SyncDone struct {
 	Records  int
 	Bytes    int
 	Duration time.Duration // of write and sync together
+}
+
+// Snapshotted is one snapshot of the machines in memory, written to this member's disk.
+type Snapshotted struct {
+	Slot     paxos.Slot
+	Bytes    int64
+	Duration time.Duration
+}
+
+// Installed is one snapshot of another member, fetched and installed here.
+type Installed struct {
+	From     paxos.NodeID
+	Slot     paxos.Slot
+	Bytes    int64
+	Duration time.Duration // of transfer and installation together
 }

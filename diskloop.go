@@ -20,6 +20,7 @@ type diskLoop struct {
 	mu      sync.Mutex
 	more    sync.Cond
 	queue   []*paxos.Record
+	trims   []trimming
 	closing bool
 	done    chan struct{}
 }
@@ -38,6 +39,27 @@ func (d *diskLoop) append(records []*paxos.Record) {
 	d.more.Signal()
 }
 
+// trimming is one call of trim that waits.
+type trimming struct {
+	slot paxos.Slot
+	done chan error // capacity 1
+}
+
+// trim trims the log, durably, and waits for that. It may be called from any goroutine but run's.
+func (d *diskLoop) trim(slot paxos.Slot) error {
+	t := trimming{slot, make(chan error, 1)}
+	d.mu.Lock()
+	d.trims = append(d.trims, t)
+	d.mu.Unlock()
+	d.more.Signal()
+	select {
+	case err := <-t.done:
+		return err
+	case <-d.done:
+		return ErrClosed
+	}
+}
+
 // run writes until close, or until the disk fails: then it has said so, and nothing is ever said to be durable again.
 func (d *diskLoop) run() {
 	defer close(d.done)
@@ -45,13 +67,21 @@ func (d *diskLoop) run() {
 	for {
 		clear(batch)
 		d.mu.Lock()
-		for len(d.queue) == 0 && !d.closing {
+		for len(d.queue)+len(d.trims) == 0 && !d.closing {
 			d.more.Wait()
 		}
 		batch, d.queue = d.queue, batch[:0]
+		trims, closing := d.trims, d.closing
+		d.trims = nil
 		d.mu.Unlock()
-		if len(batch) == 0 {
+		if !d.carryOut(trims) {
 			return
+		}
+		if len(batch) == 0 {
+			if closing {
+				return
+			}
+			continue
 		}
 		began := time.Now()
 		last, err := d.log.Append(batch)
@@ -69,6 +99,20 @@ func (d *diskLoop) run() {
 		}
 		d.synced(SyncDone{Records: len(batch), Bytes: size, Duration: time.Since(began)})
 	}
+}
+
+// carryOut trims, and reports whether the disk is still sound.
+func (d *diskLoop) carryOut(trims []trimming) bool {
+	for _, t := range trims {
+		err := d.log.Trim(t.slot)
+		if err != nil {
+			d.failed(fmt.Errorf("cannot trim the log: %w", err))
+			t.done <- err
+			return false
+		}
+		t.done <- nil
+	}
+	return true
 }
 
 // close lets run finish what is queued and waits for it.

@@ -37,7 +37,10 @@ type doubt struct {
 	end  time.Time
 }
 
-const ticksPerHeartbeat = 10
+const (
+	ticksPerHeartbeat = 10
+	cacheBytesMax     = 16 << 20 // of chosen records in memory, for peers that lag a little; never more than the log has
+)
 
 func newEventLoop(n *Node, applied paxos.Slot) (*eventLoop, error) {
 	l := &eventLoop{n: n, applied: applied, tick: n.cfg.Heartbeat / ticksPerHeartbeat, reads: make(map[uint64][]*readWaiter)}
@@ -148,6 +151,9 @@ func (l *eventLoop) perform() {
 	for _, f := range l.fx.Fetches {
 		l.fetch(f)
 	}
+	for _, tr := range l.fx.Transfers {
+		l.n.receiver.begin(tr.Peer)
+	}
 	if leader, ballot := l.replica.Leader(); leader != l.seen.Leader || ballot != l.seen.Ballot {
 		l.onLeader(LeaderChange{Leader: leader, Ballot: ballot})
 	}
@@ -214,8 +220,13 @@ func (l *eventLoop) publish() {
 func (l *eventLoop) fetch(f paxos.Fetch) {
 	l.n.run(func() {
 		var records []*paxos.Record
+		var trimmed paxos.Slot
 		for slot, size := f.Slot, 0; slot <= f.Upto; slot++ {
 			rec, err := l.n.log.Read(slot)
+			if errors.Is(err, wal.ErrTrimmed) {
+				trimmed = l.n.log.Vital().Trimmed
+				break
+			}
 			if err != nil {
 				if !errors.Is(err, wal.ErrClosed) {
 					l.n.logger.Warn("cannot serve a lagging peer from the log", "slot", slot, "peer", fmt.Sprintf("%x", uint64(f.Peer)), "reason", err.Error())
@@ -227,7 +238,7 @@ func (l *eventLoop) fetch(f paxos.Fetch) {
 			}
 			records = append(records, rec)
 		}
-		l.n.inbox.put(paxos.Event{Kind: paxos.Fetched, Peer: f.Peer, Records: records})
+		l.n.inbox.put(paxos.Event{Kind: paxos.Fetched, Peer: f.Peer, Records: records, Slot: trimmed})
 	})
 }
 
@@ -235,6 +246,9 @@ func (l *eventLoop) onTick() {
 	if l.replica == nil {
 		l.announceFounding()
 		return
+	}
+	if l.n.apply.lacks() > 0 {
+		l.n.receiver.beginAnywhere()
 	}
 	if len(l.waiting) > 0 && l.replica.KnowsWay() {
 		l.retry()
@@ -343,8 +357,8 @@ func (l *eventLoop) activate() error {
 	replica, err := paxos.New(paxos.Config{
 		Self: c.ID, Incarnation: l.n.vital.Incarnation, Boot: l.n.vital.Boot, Founders: config, Seed: uint64(l.n.vital.Incarnation) + uint64(l.n.vital.Boot),
 		HeartbeatTicks: ticksPerHeartbeat, SuspectTicks: suspect, ResendTicks: 2 * ticksPerHeartbeat,
-		Limits: paxos.Limits{AdmissionBytes: c.MaxPendingBytes, AdmissionCount: c.MaxPending},
-	}, paxos.Stable{Promised: l.n.vital.Promised, Applied: l.applied, Last: l.n.log.Durable()})
+		Limits: paxos.Limits{AdmissionBytes: c.MaxPendingBytes, AdmissionCount: c.MaxPending, CacheBytes: int(min(c.LogBytes, cacheBytesMax))},
+	}, paxos.Stable{Promised: l.n.vital.Promised, Applied: max(l.applied, l.n.log.Vital().Trimmed), Last: l.n.log.Durable()})
 	if err != nil {
 		return err
 	}

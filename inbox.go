@@ -18,8 +18,11 @@ type inbox struct {
 	wake   chan struct{} // capacity 1
 }
 
-// inboxEventsMax is how many events may wait before peers do.
-const inboxEventsMax = 16384
+// How many events and calls may wait before peers do.
+const (
+	inboxEventsMax = 16384
+	inboxCallsMax  = 1024
+)
 
 func newInbox() *inbox {
 	b := &inbox{wake: make(chan struct{}, 1)}
@@ -41,6 +44,17 @@ func (b *inbox) putMessage(ev paxos.Event) {
 		b.room.Wait()
 	}
 	b.events = append(b.events, ev)
+	b.mu.Unlock()
+	b.ring()
+}
+
+// callForPeer is call for what a peer has asked for: it waits for room.
+func (b *inbox) callForPeer(fn func()) {
+	b.mu.Lock()
+	for len(b.calls) >= inboxCallsMax && !b.closed {
+		b.room.Wait()
+	}
+	b.calls = append(b.calls, fn)
 	b.mu.Unlock()
 	b.ring()
 }

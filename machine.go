@@ -1,6 +1,10 @@
 package synod
 
-import "synod.dev/synod/paxos"
+import (
+	"io"
+
+	"synod.dev/synod/paxos"
+)
 
 // StateMachine is the deterministic machine that a Node replicates. All its methods are called from one goroutine of the node, never two at a
 // time; what its owner's readers see at the same time is the machine's own business.
@@ -38,4 +42,53 @@ type Command struct {
 // so that the slot it makes durable keeps up with the log. Advance(slot) says that everything up to slot has been applied.
 type SlotMarker interface {
 	Advance(slot paxos.Slot)
+}
+
+// A machine that offers neither of the following keeps its whole log: it is never trimmed, and a member that lost track can only be served from it. docs/snapshots.md has the whole picture.
+
+// Snapshotter is a StateMachine in memory whose state can be kept in a file. The node writes a snapshot when the log has grown by Config.SnapshotBytes, trims the log, restores the
+// snapshot at Open, and sends one to members that need it. Both methods are called between two calls of Apply, never while one runs.
+type Snapshotter interface {
+	StateMachine
+
+	// Snapshot returns an image of the state as it is now. It must be quick, since nothing is applied meanwhile: what takes long belongs into the image's WriteTo.
+	Snapshot() (Image, error)
+
+	// Restore makes the state read from r the machine's, in the place of whatever it held. The bytes have been verified. An error ends the node.
+	Restore(r io.Reader) error
+}
+
+// Durable is a StateMachine with a disk of its own. Its Applied must be what Open of its disk found.
+type Durable interface {
+	StateMachine
+
+	// Durable returns the last slot whose effects would survive a crash now. Any goroutine may call it, at any time. An error ends the node.
+	Durable() (paxos.Slot, error)
+
+	// Flush has Durable rise to what has been applied, soon: the log is to be trimmed. It is called between two calls of Apply, and need not wait.
+	Flush()
+
+	// Snapshot is as in Snapshotter.
+	Snapshot() (Image, error)
+
+	// Receive writes a state, that after slot, read from r to the machine's disk, beside the one it has and beside calls of Apply, and makes it durable. Nothing of it may be seen. If r ends with
+	// an error other than io.EOF the state is not whole: Receive removes what it has written and returns the error.
+	Receive(slot paxos.Slot, r io.Reader) (Installation, error)
+}
+
+// Installation is a state that Receive has written. One of its methods is called, once.
+type Installation interface {
+	// Install makes it the machine's state, in one step, durably: after a crash the machine has either state, whole. It is called between two calls of Apply. An error ends the node.
+	Install() error
+	// Discard removes it. Any goroutine may call it.
+	Discard() error
+}
+
+// Image is a machine's state at one instant. Apply goes on while it is written; its methods are called from one goroutine, Close last.
+type Image interface {
+	// WriteTo writes the state. It may stop for long, and must end, when w returns an error.
+	io.WriterTo
+	// Size returns about how many bytes WriteTo writes, for people who wait; 0 if that is not known.
+	Size() int64
+	Close() error
 }

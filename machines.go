@@ -39,6 +39,9 @@ func NewMachines(machines map[byte]StateMachine) (*Machines, error) {
 	return m, nil
 }
 
+// skipTo says that a machine holds the effects of everything up to slot.
+func (m *Machines) skipTo(id byte, slot paxos.Slot) { m.applied[m.index[id]-1] = slot }
+
 // Address returns data as a command for the machine with this id.
 func Address(id byte, data []byte) []byte {
 	return append(append(make([]byte, 0, len(data)+1), id), data...)

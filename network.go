@@ -14,6 +14,8 @@ const (
 	frameNotice   byte = 1 // of founding
 	frameMessage  byte = 2 // of Paxos
 	frameCampaign byte = 3 // the leader wants the receiver to take over; see Node.MoveLeader
+	frameFetch    byte = 4 // asks for a chunk of a snapshot
+	frameChunk    byte = 5 // answers that
 )
 
 // Admit refuses a member in an incarnation that is not the one the cluster was founded with.
@@ -39,6 +41,14 @@ func (w *network) Receive(peer transport.Identity, _ transport.Class, payload []
 	case frameCampaign:
 		if leader, _ := w.n.Leader(); leader == from { // not if it comes late
 			w.n.inbox.put(paxos.Event{Kind: paxos.Campaign})
+		}
+	case frameFetch:
+		if f, ok := decodeFetch(payload[1:]); ok {
+			w.n.inbox.callForPeer(func() { w.n.sender.onFetch(from, f) })
+		}
+	case frameChunk:
+		if c, ok := decodeChunk(payload[1:]); ok {
+			w.n.inbox.callForPeer(func() { w.n.receiver.onChunk(from, c) })
 		}
 	}
 }

@@ -31,6 +31,10 @@ type Node struct {
 	apply     *applyLoop
 	disk      *diskLoop
 	loop      *eventLoop
+	sections  []*section
+	files     *snapshotFiles
+	sender    *snapshotSender
+	receiver  *snapshotReceiver
 
 	view    atomic.Pointer[paxos.Status]
 	reading atomic.Int64 // reads that are not released yet, those whose callers have given up included
@@ -66,15 +70,14 @@ func Open(cfg Config) (*Node, error) {
 }
 
 func (n *Node) open() error {
-	applied := n.cfg.Machine.Applied()
-	if _, last := n.log.Slots(); applied > last {
-		return fmt.Errorf("synod: the state machine has applied slot %d, the log in %s ends at slot %d: they do not belong together", applied, n.cfg.Dir, last)
+	applied, err := n.recoverMachine()
+	if err != nil {
+		return err
 	}
-	if applied < n.vital.Trimmed {
-		return fmt.Errorf("synod: the state machine has applied slot %d, the log in %s begins after slot %d: they do not belong together", applied, n.cfg.Dir, n.vital.Trimmed)
-	}
+	n.sender, n.receiver = newSnapshotSender(n), &snapshotReceiver{n: n}
 	n.pending = newPending(n.cfg.MaxPendingBytes, n.cfg.MaxPending, n.vital.Boot)
 	n.apply = newApplyLoop(n.cfg.ID, n.cfg.Machine, applied, n.pending, n.log.Read, n.Fail)
+	n.apply.missing = n.log.Vital().Trimmed
 	n.disk = newDiskLoop(n.log, func(lsn paxos.LSN) { n.inbox.put(paxos.Event{Kind: paxos.Durable, LSN: lsn}) }, n.Fail, n.onSynced)
 	loop, err := newEventLoop(n, applied)
 	if err != nil {
@@ -88,6 +91,7 @@ func (n *Node) open() error {
 	}
 	n.run(n.loop.run)
 	n.run(n.prepareSegments)
+	n.run((&keeper{n: n, memory: inMemory(n.sections)}).run)
 	go n.disk.run()
 	go n.apply.run()
 	if n.transport != nil {
@@ -222,7 +226,7 @@ func (w *readWaiter) release(err error) {
 // Status returns what the node knows. It is cheap, and at most one tick old.
 func (n *Node) Status() Status {
 	s := Status{ID: n.cfg.ID, Cluster: n.cfg.Cluster, Incarnation: n.vital.Incarnation, Promised: n.vital.Promised,
-		Applied: n.apply.appliedSlot(), Durable: n.log.Durable(), Pending: n.pending.count(), Sync: n.syncs.summary()}
+		Applied: n.apply.appliedSlot(), Trimmed: n.log.Vital().Trimmed, Transfer: n.receiver.progress.Load(), Durable: n.log.Durable(), Pending: n.pending.count(), Sync: n.syncs.summary()}
 	view := n.view.Load()
 	if view != nil {
 		s.Leader, s.Ballot, s.Promised, s.Chosen = view.Leader, view.Ballot, view.Promised, view.Chosen

@@ -62,10 +62,14 @@ type cluster struct {
 	nodes   []*Node
 	ledgers []*ledger
 	links   []*link
+
+	configure func(i int, cfg *Config) // nil for ledgers
 }
 
-func newCluster(t *testing.T, n int) *cluster {
-	c := &cluster{t: t, nodes: make([]*Node, n), ledgers: make([]*ledger, n)}
+func newCluster(t *testing.T, n int) *cluster { return newClusterOf(t, n, nil) }
+
+func newClusterOf(t *testing.T, n int, configure func(i int, cfg *Config)) *cluster {
+	c := &cluster{t: t, configure: configure, nodes: make([]*Node, n), ledgers: make([]*ledger, n)}
 	for i := range n {
 		listen := freeAddress(t)
 		l := newLink(t, listen)
@@ -87,8 +91,12 @@ func newCluster(t *testing.T, n int) *cluster {
 
 func (c *cluster) config(i int) Config {
 	c.ledgers[i] = &ledger{}
-	return Config{ID: paxos.NodeID(i + 1), Members: c.members, Listen: c.listens[i], Dir: c.dirs[i], Machine: c.ledgers[i], SegmentBytes: 1 << 20,
+	cfg := Config{ID: paxos.NodeID(i + 1), Members: c.members, Listen: c.listens[i], Dir: c.dirs[i], Machine: c.ledgers[i], SegmentBytes: 1 << 20,
 		Heartbeat: 20 * time.Millisecond, ElectionTimeout: 400 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)}
+	if c.configure != nil {
+		c.configure(i, &cfg)
+	}
+	return cfg
 }
 
 func (c *cluster) open(i int) {

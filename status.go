@@ -16,6 +16,8 @@ type Status struct {
 	Promised    paxos.Ballot
 	Chosen      paxos.Slot // everything up to here is chosen, as far as this node knows
 	Applied     paxos.Slot // everything up to here has been applied here
+	Trimmed     paxos.Slot // everything up to here is no longer in this node's log
+	Transfer    *Transfer  // the snapshot that is being fetched; nil if there is none
 	Durable     paxos.LSN  // the last record of this node's own log that is on disk
 	Pending     int        // commands of this node's callers that wait for an outcome
 	Sync        Latency    // of the log's group commits, lately
@@ -39,4 +41,12 @@ type MemberStatus struct {
 type Latency struct {
 	Count         uint64
 	P50, P99, Max time.Duration
+}
+
+// Transfer is how far a snapshot has come that this node is fetching.
+type Transfer struct {
+	From  paxos.NodeID
+	Slot  paxos.Slot
+	Bytes int64 // received
+	Total int64 // about; 0 if the sender does not know
 }

@@ -45,3 +45,33 @@ func (l *Log) forget(slot paxos.Slot, n int) (retired []*segment) {
 	}
 	return retired
 }
+
+// Size returns the bytes of the segments that are full: all but the one that is being written to. Any goroutine may call it.
+func (l *Log) Size() (bytes int64) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, s := range l.full() {
+		bytes += s.bytes
+	}
+	return bytes
+}
+
+// TrimPoint returns a slot not above limit such that Trim to it retires segments and leaves keep bytes of full ones, or 0 if none can be retired. Any goroutine may call it.
+func (l *Log) TrimPoint(keep int64, limit paxos.Slot) (point paxos.Slot) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	rest := int64(0)
+	for _, s := range l.full() {
+		rest += s.bytes
+	}
+	for _, s := range l.full() {
+		if rest -= s.bytes; rest < keep || s.last > limit {
+			break
+		}
+		point = max(point, s.last)
+	}
+	return point
+}
+
+// full returns the segments before the one that is written to. The caller holds mu.
+func (l *Log) full() []*segment { return l.segments[:max(0, len(l.segments)-1)] }

@@ -1,0 +1,168 @@
+package synod
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"synod.dev/synod/paxos"
+)
+
+// keeper keeps the log within its bounds: it snapshots the machines in memory, has those with a disk flush, and trims what all of them hold durably.
+type keeper struct {
+	n       *Node
+	memory  []*section
+	flushed paxos.Slot // what was applied when the machines were last told to flush
+}
+
+// trimPeriod is how often the keeper looks.
+const trimPeriod = 100 * time.Millisecond
+
+// sendingFactor bounds the log that is kept for a member that is being sent a snapshot, in units of LogBytes.
+const sendingFactor = 4
+
+// run looks until the node ends.
+func (k *keeper) run() {
+	if !transferable(k.n.sections) {
+		return // its log is all there is
+	}
+	ticker := time.NewTicker(trimPeriod)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-k.n.done:
+			return
+		}
+		err := k.snapshot()
+		if err == nil {
+			err = k.trim()
+		}
+		if err != nil && !errors.Is(err, ErrClosed) {
+			k.n.Fail(err)
+			return
+		}
+	}
+}
+
+// snapshot writes a snapshot of the machines in memory if enough has been applied since the last.
+func (k *keeper) snapshot() error {
+	_, size := k.n.files.latest()
+	if len(k.memory) == 0 || k.n.apply.grown.Load() < max(k.n.cfg.SnapshotBytes, size) {
+		return nil
+	}
+	began := time.Now()
+	taken, err := k.n.takeImages(k.memory)
+	if err != nil {
+		return err
+	}
+	k.n.apply.grown.Store(0)
+	bytes, err := k.write(taken)
+	if err := errors.Join(err, taken.close()); err != nil {
+		return fmt.Errorf("cannot write the snapshot of slot %d: %w", taken.slot, err)
+	}
+	done := Snapshotted{Slot: taken.slot, Bytes: bytes, Duration: time.Since(began)}
+	k.n.logger.Info("a snapshot is written", "slot", done.Slot, "bytes", done.Bytes, "took", done.Duration.Round(time.Millisecond))
+	if e := k.n.cfg.Events; e != nil && e.Snapshotted != nil {
+		e.Snapshotted(done)
+	}
+	return nil
+}
+
+func (k *keeper) write(taken *images) (bytes int64, err error) {
+	file, err := k.n.files.create(writtenTemp)
+	if err != nil {
+		return 0, err
+	}
+	err = taken.writeTo(taken.header(k.n.cfg.Cluster, k.n.log.Vital().Founders), func(chunk []byte) error {
+		select {
+		case <-k.n.done:
+			return ErrClosed
+		default:
+			return file.append(chunk)
+		}
+	})
+	if err == nil {
+		err = file.seal()
+	}
+	if err != nil {
+		return 0, errors.Join(err, file.discard())
+	}
+	return file.bytes, file.publish(taken.slot)
+}
+
+// trim trims the log if it is over its bound.
+func (k *keeper) trim() error {
+	n := k.n
+	size := n.log.Size()
+	if size <= n.cfg.LogBytes {
+		return nil
+	}
+	durable, err := k.durable()
+	if err != nil {
+		return fmt.Errorf("cannot tell what of the state machine is durable: %w", err)
+	}
+	limit := durable
+	if sent, ok := n.sender.oldest(); ok && size <= sendingFactor*n.cfg.LogBytes {
+		limit = min(limit, sent)
+	}
+	keep := n.cfg.LogBytes / 2
+	point := n.log.TrimPoint(keep, limit)
+	if point == 0 && n.log.TrimPoint(keep, durable) == 0 && n.log.TrimPoint(keep, n.apply.appliedSlot()) > 0 {
+		return k.flush(durable)
+	}
+	if point == 0 {
+		return nil
+	}
+	if err := n.disk.trim(point); err != nil {
+		return err
+	}
+	n.logger.Info("the log is trimmed", "slot", point, "kept_bytes", n.log.Size())
+	if e := n.cfg.Events; e != nil && e.Trimmed != nil {
+		e.Trimmed(point)
+	}
+	return nil
+}
+
+// durable returns the slot up to which every machine would survive a crash.
+func (k *keeper) durable() (slot paxos.Slot, err error) {
+	slot = math.MaxUint64
+	if len(k.memory) > 0 {
+		slot, _ = k.n.files.latest()
+	}
+	for _, s := range k.n.sections {
+		if s.durable == nil {
+			continue
+		}
+		own, err := s.durable.Durable()
+		if err != nil {
+			return 0, err
+		}
+		slot = min(slot, own)
+	}
+	return slot, nil
+}
+
+// flush tells the machines with a disk to make durable what they have applied, unless they are at it: what they hold in memory alone is all that keeps the log from being trimmed.
+func (k *keeper) flush(durable paxos.Slot) error {
+	if durable < k.flushed {
+		return nil
+	}
+	alive := k.n.apply.do(func() {
+		k.flushed = k.n.apply.appliedSlot()
+		for _, s := range k.n.sections {
+			if s.durable == nil {
+				continue
+			}
+			if marker, ok := s.machine.(SlotMarker); ok {
+				marker.Advance(k.flushed)
+			}
+			s.durable.Flush()
+		}
+	})
+	if !alive {
+		return ErrClosed
+	}
+	return nil
+}
