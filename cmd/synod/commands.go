@@ -25,7 +25,7 @@ type loggedCommand struct {
 	Origin  string          `json:"origin"`            // the member that proposed it
 	Number  uint64          `json:"number"`            // the origin's number for it
 	Source  uint64          `json:"source"`            // the caller it is counted for
-	Kind    string          `json:"kind"`              // put, delete-range, txn, compaction, member or unknown
+	Kind    string          `json:"kind"`              // put, delete-range, txn, compaction, lease-grant, lease-revoke, member or unknown
 	Request json.RawMessage `json:"request,omitempty"` // etcd's message in protobuf's JSON form
 	Bytes   []byte          `json:"bytes,omitempty"`   // of a command of unknown kind
 }
@@ -115,4 +115,6 @@ var keyValueRequests = map[string]proto.Message{
 	"delete-range": &pb.DeleteRangeRequest{},
 	"txn":          &pb.TxnRequest{},
 	"compaction":   &pb.CompactionRequest{},
+	"lease-grant":  &pb.LeaseGrantRequest{},
+	"lease-revoke": &pb.LeaseRevokeRequest{},
 }

@@ -195,6 +195,27 @@ func TestDumpPrintsTheCommandsInOrder(t *testing.T) {
 	}
 }
 
+func TestTheDumpNamesEveryKindOfRequest(t *testing.T) {
+	requests := map[string]proto.Message{
+		"put": &pb.PutRequest{Lease: 7}, "delete-range": &pb.DeleteRangeRequest{Key: []byte("k")}, "txn": &pb.TxnRequest{Compare: []*pb.Compare{{Key: []byte("k")}}},
+		"compaction": &pb.CompactionRequest{Revision: 7}, "lease-grant": &pb.LeaseGrantRequest{ID: 7, TTL: 60}, "lease-revoke": &pb.LeaseRevokeRequest{ID: 7},
+	}
+	for name, want := range requests {
+		command, err := kv.Encode(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kind, got, payload := requestOf(append([]byte{etcdapi.MachineKV}, command...))
+		if kind != name {
+			t.Errorf("a %T is called %q, want %q", want, kind, name)
+			continue
+		}
+		if err := proto.Unmarshal(payload, got); err != nil || !proto.Equal(got, want) {
+			t.Errorf("%s: %v is read as %v, %v", name, want, got, err)
+		}
+	}
+}
+
 func TestAGapFailsTheDumpOfCommands(t *testing.T) {
 	dir := t.TempDir()
 	writeLog(t, dir, &paxos.Record{Kind: paxos.RecordChosen, Slot: 2, Value: putValue(t, "k")})
