@@ -22,7 +22,7 @@ var authRequestsFlag = flag.Int("auth-requests", 20_000, "how many requests of u
 func TestAuthAnswersAreEtcds(t *testing.T) {
 	etcd := server{connect(t, startEtcd(t, "--bcrypt-cost=4"))}
 	synod := server{connect(t, startSequential(t))}
-	g := &authGenerator{generator: &generator{Rand: rand.New(rand.NewPCG(*seedFlag, 1)), ordered: true, revision: 1, compactions: map[int64]bool{}}}
+	g := &authGenerator{generator: &generator{Rand: rand.New(rand.NewPCG(*seedFlag, 1)), ordered: true, revision: 1, compactions: map[int64]bool{}}, granted: map[string]int{}}
 	seen := map[string]int{}
 	for i := range *authRequestsFlag {
 		r := g.next()
@@ -32,7 +32,7 @@ func TestAuthAnswersAreEtcds(t *testing.T) {
 		}
 		want := etcd.doAs(t.Context(), tokens[0], r.Message)
 		got := synod.doAs(t.Context(), tokens[1], r.Message)
-		g.learnTokens(r, want, got)
+		g.learnAuth(r, want, got)
 		for _, a := range []answer{want, got} {
 			if a.err == nil {
 				settleTies(r.Message, a.response)
@@ -111,9 +111,15 @@ type authGenerator struct {
 	*generator
 	tokens [][2]string // etcd's and Synod's
 	owners []string    // whose they are
+
+	granted map[string]int // how many permissions a role may have
 }
 
-const tokensKept = 24
+const (
+	tokensKept = 24
+	// grantsMax is how many permissions a role has at most. Beyond a dozen, etcd's order of those with the same key is that of an unstable sort.
+	grantsMax = 11
+)
 
 func (g *authGenerator) owner(token int) string {
 	if token < 0 {
@@ -122,10 +128,19 @@ func (g *authGenerator) owner(token int) string {
 	return g.owners[token]
 }
 
-// learnTokens keeps the tokens of a login, and takes them out of the answers, which cannot be the same.
-func (g *authGenerator) learnTokens(r authRequest, etcd, synod answer) {
+// learnAuth counts permissions, and keeps the tokens of a login, which it takes out of the answers, as they cannot be the same.
+func (g *authGenerator) learnAuth(r authRequest, etcd, synod answer) {
+	if etcd.err != nil || synod.err != nil {
+		return
+	}
+	switch change := r.Message.(type) {
+	case *pb.AuthRoleGrantPermissionRequest:
+		g.granted[change.Name]++
+	case *pb.AuthRoleDeleteRequest:
+		g.granted[change.Role] = 0
+	}
 	login, ok := r.Message.(*pb.AuthenticateRequest)
-	if !ok || etcd.err != nil || synod.err != nil {
+	if !ok {
 		return
 	}
 	a, b := etcd.response.(*pb.AuthenticateResponse), synod.response.(*pb.AuthenticateResponse)
@@ -243,6 +258,9 @@ func (g *authGenerator) changeRole() proto.Message {
 		return r
 	}
 	r := &pb.AuthRoleGrantPermissionRequest{Name: g.role()}
+	if g.granted[r.Name] >= grantsMax {
+		return &pb.AuthRoleDeleteRequest{Role: r.Name}
+	}
 	if !g.oneIn(40) {
 		r.Perm = &authpb.Permission{PermType: authpb.Permission_Type(g.IntN(3))}
 		r.Perm.Key, r.Perm.RangeEnd = g.span()

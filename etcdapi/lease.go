@@ -120,7 +120,10 @@ func waiting(first *pb.LeaseKeepAliveRequest, more <-chan *pb.LeaseKeepAliveRequ
 
 // keepAlive renews leases and answers. The headers are of before: so a client that sees a revision knows that its lease was alive at it or later.
 func (s *leaseService) keepAlive(stream pb.Lease_LeaseKeepAliveServer, requests []*pb.LeaseKeepAliveRequest) error {
-	ctx := stream.Context()
+	ctx, err := s.admit(stream.Context(), pb.Lease_LeaseKeepAlive_FullMethodName, nil) // anew: what was shown may have expired, and its use renews it
+	if err != nil {
+		return err
+	}
 	header := s.header()
 	ids := make([]int64, len(requests))
 	for i, r := range requests {
