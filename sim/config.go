@@ -2,14 +2,16 @@ package sim
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
+	"strings"
 
 	"synod.dev/synod/paxos"
 )
 
 // Config is what one seed draws: the cluster and its surroundings. Times are in microseconds of simulated time, rates in events of 1,000.
 type Config struct {
-	Roles          []paxos.Role // of members 1, 2, …
+	Roles          roles // of members 1, 2, …
 	Phase1, Phase2 int
 	HeartbeatTicks int
 	SuspectTicks   int
@@ -19,6 +21,7 @@ type Config struct {
 
 	DelayLeast, DelayMean    int64 // of a message: at least, and on top of that
 	Loss, Duplicate, Corrupt int
+	Late                     int  // messages that take up to some suspicion times
 	Ordered                  bool // messages of one sender to one receiver do not overtake each other
 	SyncLeast, SyncMean      int64
 	SkewMost                 int   // tickers are at most so much too fast or slow
@@ -39,6 +42,41 @@ type Config struct {
 
 // tickMicros is one tick of a clock that goes right.
 const tickMicros = 1000
+
+// roles are those of all members. As text each member is a word of the letters p, a and l, for proposer, acceptor and learner.
+type roles []paxos.Role
+
+const roleLetters = "pal"
+
+func (r roles) MarshalText() ([]byte, error) {
+	var words []string
+	for _, role := range r {
+		word := ""
+		for bit, letter := range roleLetters {
+			if role>>bit&1 == 1 {
+				word += string(letter)
+			}
+		}
+		words = append(words, word)
+	}
+	return []byte(strings.Join(words, " ")), nil
+}
+
+func (r *roles) UnmarshalText(text []byte) error {
+	*r = nil
+	for _, word := range strings.Fields(string(text)) {
+		var role paxos.Role
+		for _, letter := range word {
+			bit := strings.IndexRune(roleLetters, letter)
+			if bit < 0 {
+				return fmt.Errorf("sim: %q is no role: p, a and l are", letter)
+			}
+			role |= 1 << bit
+		}
+		*r = append(*r, role)
+	}
+	return nil
+}
 
 func (c Config) String() string {
 	b, err := json.Marshal(c)
@@ -122,6 +160,7 @@ func (c *Config) drawNetwork(r *rand.Rand) {
 	c.Loss = pick(r, 0, 0, 0, 5, 20, 100, 300)
 	c.Duplicate = pick(r, 0, 0, 10, 100, 500)
 	c.Corrupt = pick(r, 0, 0, 0, 1, 5)
+	c.Late = pick(r, 0, 0, 5, 50)
 	c.Ordered = oneIn(r, 3)
 }
 

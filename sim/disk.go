@@ -316,13 +316,28 @@ func (d *simDisk) kill() {
 	d.ops, d.cutAfter, d.failAfter = 0, 0, 0
 }
 
-// powerCut ends the process and loses, keeps or tears each piece that was not synced. It returns how many were torn.
-func (d *simDisk) powerCut(r *rand.Rand) (torn int) {
+// fate is what becomes of a piece that was not synced.
+type fate uint8
+
+const (
+	gone fate = iota
+	kept
+	torn // begins as one and ends as the other
+	drawn
+)
+
+// powerCut ends the process. Each piece that was not synced meets its fate: all the same, or each its own. It returns how many were torn.
+func (d *simDisk) powerCut(r *rand.Rand) (tears int) {
 	d.kill()
-	mood := r.IntN(4) // 0 loses everything, 1 keeps everything, else each piece for itself
-	keep := func() bool { return mood == 1 || mood > 1 && r.IntN(2) == 0 }
+	all := fate(r.IntN(4))
+	next := func() fate {
+		if all == drawn {
+			return fate(r.IntN(3))
+		}
+		return all
+	}
 	for _, change := range d.unsynced {
-		if keep() {
+		if next() != gone {
 			change.apply(d.durable)
 		}
 	}
@@ -331,26 +346,21 @@ func (d *simDisk) powerCut(r *rand.Rand) (torn int) {
 	for _, name := range slices.Sorted(maps.Keys(d.durable)) {
 		f := d.durable[name]
 		d.live[name] = f
-		torn += f.powerCut(d, r, keep)
+		tears += f.powerCut(d, r, next)
 	}
-	return torn
+	return tears
 }
 
-func (f *inode) powerCut(d *simDisk, r *rand.Rand, keep func() bool) (torn int) {
+func (f *inode) powerCut(d *simDisk, r *rand.Rand, next func() fate) (tears int) {
 	for _, s := range f.dirty {
 		at := s.number * sectorBytes
 		now := f.content[at:min(at+len(s.before), len(f.content))]
-		switch {
-		case s.lost || !keep():
+		switch fate := next(); {
+		case s.lost || fate == gone:
 			copy(now, s.before)
-		case r.IntN(4) == 0:
-			cut := r.IntN(len(now))
-			if r.IntN(2) == 0 {
-				copy(now[cut:], s.before[cut:])
-			} else {
-				copy(now[:cut], s.before[:cut])
-			}
-			torn++
+		case fate == torn:
+			tear(now, s.before, r)
+			tears++
 		}
 		d.buffers = append(d.buffers, s.before)
 	}
@@ -358,14 +368,27 @@ func (f *inode) powerCut(d *simDisk, r *rand.Rand, keep func() bool) (torn int) 
 	end := f.synced
 	for at := f.synced; at < len(f.content); at += sectorBytes {
 		piece := f.content[at:min(at+sectorBytes, len(f.content))]
-		if keep() {
-			end = at + len(piece)
-		} else {
+		if next() == gone {
 			clear(piece)
+		} else {
+			end = at + len(piece)
 		}
 	}
 	f.content, f.synced = f.content[:end], end
-	return torn
+	return tears
+}
+
+// tear puts part of what was before into a sector, cut early more often than late, since that is where headers are.
+func tear(now, before []byte, r *rand.Rand) {
+	at := r.IntN(len(now))
+	if r.IntN(2) == 0 {
+		at = r.IntN(min(128, len(now)))
+	}
+	if r.IntN(2) == 0 {
+		copy(now[at:], before[at:])
+	} else {
+		copy(now[:at], before[:at])
+	}
 }
 
 // segments returns the log's segments, oldest first.

@@ -1,11 +1,14 @@
 package sim
 
+import "synod.dev/synod/paxos"
+
 // fault counts what has been injected: actions by their Kind, then what the surroundings do by themselves.
 type fault uint8
 
 const (
 	lost fault = fault(kinds) + iota
 	duplicated
+	delayed
 	corrupted
 	cut
 	cutOff
@@ -18,7 +21,7 @@ func (f fault) String() string {
 	if f < fault(kinds) {
 		return Kind(f).String()
 	}
-	return [...]string{"message-lost", "message-repeated", "frame-damaged", "message-cut", "message-cut-off", "forward-unsent", "sector-torn"}[f-fault(kinds)]
+	return [...]string{"message-lost", "message-repeated", "message-late", "frame-damaged", "message-cut", "message-cut-off", "forward-unsent", "sector-torn"}[f-fault(kinds)]
 }
 
 // act does an action, if it can be done now.
@@ -32,7 +35,7 @@ func (w *world) act(a Action) {
 		done = w.workload.read(m)
 	case Start, CrashBoot, Wipe:
 		done = w.actOnDisk(m, a)
-	case Crash, CrashAmid, Kill, Stop, Pause, FailIO, FillDisk, Stall, Skew, Leap:
+	case Crash, CrashAmid, Kill, Stop, Pause, FailIO, FillDisk, Stall, Skew, Leap, Campaign:
 		done = m.up() && w.actOnProcess(m, a)
 	case Blackout:
 		for _, m := range w.members {
@@ -72,6 +75,8 @@ func (w *world) actOnProcess(m *member, a Action) bool {
 		m.stalled = w.now + int64(a.Arg)
 	case Skew:
 		m.period = int64(a.Arg)
+	case Campaign:
+		m.step(paxos.Event{Kind: paxos.Campaign})
 	case Leap:
 		for range a.Arg {
 			if m.up() {

@@ -14,7 +14,7 @@ type network struct {
 	packets []packet
 	free    []int32 // of packets
 	decoder transport.FrameDecoder
-	old     []packet // some of what was ever sent, to be replayed
+	old     []packet // to be replayed: in the first half the last ones sent, in the other some of all
 	oldRand *rand.Rand
 	sent    uint64
 
@@ -99,15 +99,17 @@ func (n *network) encode(m *paxos.Message) {
 	n.message, n.frame = m, transport.AppendFrame(make([]byte, 0, size), transport.Class(m.Stream()), n.pieces...)
 }
 
-// keep remembers a packet for replay, each as likely as any other.
+// keep remembers a packet for replay: each for a while, and for long each as likely as any other.
 func (n *network) keep(p packet) {
 	if n.w.cfg.Faults[Replay] == 0 {
 		return
 	}
-	if len(n.old) < oldMost {
-		n.old = append(n.old, p)
-	} else if i := n.oldRand.Uint64N(n.sent); i < oldMost {
-		n.old[i] = p
+	if n.old == nil {
+		n.old = make([]packet, oldMost)
+	}
+	n.old[n.sent%(oldMost/2)] = p
+	if i := n.oldRand.Uint64N(n.sent); i < oldMost/2 {
+		n.old[oldMost/2+i] = p
 	}
 }
 
@@ -118,6 +120,10 @@ func (n *network) carry(l *link, p packet) {
 		delay, mean = calmDelay, calmDelay
 	}
 	at := max(n.w.now+delay+around(l.rand, mean), l.clogged)
+	if !n.w.calm && perMille(l.rand, n.w.cfg.Late) {
+		at += l.rand.Int64N(3 * int64(n.w.cfg.SuspectTicks) * tickMicros)
+		n.w.faults[delayed]++
+	}
 	if n.w.cfg.Ordered {
 		at = max(at, l.last)
 		l.last = at
@@ -212,6 +218,9 @@ func (n *network) partition(bits uint64) {
 func (n *network) replay(count int, r *rand.Rand) {
 	for range min(count, len(n.old)) {
 		p := n.old[r.IntN(len(n.old))]
+		if p.frame == nil {
+			continue
+		}
 		p.replayed = true
 		n.w.queue.push(event{at: n.w.now + 1 + r.Int64N(2000), kind: evDeliver, member: p.to, arg: n.hold(p)})
 		n.w.faults[duplicated]++

@@ -11,6 +11,8 @@ type Options struct {
 	Steps    int       // events before the part that must finish everything; default 100,000
 	Trace    io.Writer // gets a line for each event; nil for none
 	Schedule *Schedule // play this instead of what the seed draws
+
+	extra func(*world) // another rule, asked after each event: for tests of the simulator itself
 }
 
 // Result is what came of a run.
@@ -43,6 +45,7 @@ func Run(o Options) Result {
 	if err != nil {
 		return Result{Seed: s.Seed, Config: s.Config, Violation: err}
 	}
+	w.extra = o.extra
 	w.play(s)
 	return w.result(s)
 }

@@ -45,11 +45,12 @@ const (
 	Stall                  // Member's disk does nothing for Arg microseconds
 	Skew                   // Member's ticks take Arg microseconds from now on
 	Leap                   // Member's clock jumps ahead: Arg ticks at once
+	Campaign               // Member takes over, whatever its election thinks
 	kinds
 )
 
 var kindNames = [kinds]string{"write", "read", "start", "crash", "crash-amid", "crash-boot", "kill", "stop", "blackout", "pause", "partition", "break", "clog", "replay",
-	"rot", "rot-vital", "wreck-vital", "wipe", "fail-io", "fill-disk", "stall", "skew", "leap"}
+	"rot", "rot-vital", "wreck-vital", "wipe", "fail-io", "fill-disk", "stall", "skew", "leap", "campaign"}
 
 func (k Kind) String() string { return kindNames[k] }
 

@@ -33,6 +33,7 @@ type world struct {
 	probes    [probes]int64
 	violation *Violation
 	trace     *trace
+	extra     func(*world)
 }
 
 // Violation is a rule that does not hold, or a panic of what is under test.
@@ -95,6 +96,9 @@ func (w *world) run(events int64) {
 	defer w.catch()
 	for w.events < events && w.violation == nil && len(w.queue.events) > 0 {
 		w.happen(w.queue.pop())
+		if w.extra != nil {
+			w.extra(w)
+		}
 	}
 }
 
