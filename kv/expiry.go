@@ -66,7 +66,7 @@ func (e *expiry) update(changes []leased, clock time.Duration) {
 	defer e.mu.Unlock()
 	now := e.now()
 	if clock != e.clock {
-		e.missed += max(0, clock-e.clock-(now-e.clockAt))
+		e.missed += max(0, clock-e.clock-min(now-e.clockAt, clockStepMax)) // of several steps at once, this member was there for one at most
 		e.clock, e.clockAt = clock, now
 	}
 	for _, l := range changes {
@@ -118,18 +118,20 @@ func (e *expiry) next() (u upkeep, wait time.Duration) {
 	}
 	now := e.now()
 	since := now - e.clockAt
-	if since >= clockStepMax {
-		return clockAdvance{from: e.clock, by: clockStepMax}, 0
+	if since >= clockStep {
+		return clockAdvance{from: e.clock, by: min(since, clockStepMax)}, 0
 	}
 	if due := e.heap.due(now); len(due) > 0 {
 		return leaseExpiry{due}, 0
 	}
-	return nil, min(e.heap.all[0].at-now, clockStepMax-since, upkeepPause)
+	return nil, min(e.heap.all[0].at-now, clockStep-since, upkeepPause)
 }
 
 const (
 	// upkeepPause is for how long nothing can become due: no lease's TTL is shorter than a second.
 	upkeepPause = time.Second / 2
+	// clockStep is how often the lease clock is moved: what passes in between is lost when all members restart.
+	clockStep = 2 * time.Second
 	// expiryLeasesMax is how many leases one command ends: so many that the log is worth its while, so few that no write waits long for it.
 	expiryLeasesMax = 32
 )
