@@ -381,8 +381,8 @@ func (f *inode) powerCut(d *simDisk, r *rand.Rand, next func() fate) (tears int)
 // tear puts part of what was before into a sector, cut early more often than late, since that is where headers are.
 func tear(now, before []byte, r *rand.Rand) {
 	at := r.IntN(len(now))
-	if r.IntN(2) == 0 {
-		at = r.IntN(min(128, len(now)))
+	if r.IntN(4) > 0 {
+		at = r.IntN(min(96, len(now)))
 	}
 	if r.IntN(2) == 0 {
 		copy(now[at:], before[at:])

@@ -391,9 +391,9 @@ func (m *member) interrupt(r *rand.Rand) {
 		return
 	}
 	m.w.reach(crashWhileWriting)
-	m.disk.cutAfter = m.disk.ops + 1 + r.IntN(4)
+	m.disk.cutAfter = m.disk.ops + 1 + r.IntN(8)
 	if oneIn(r, 4) {
-		m.disk.cutAfter += r.IntN(12)
+		m.disk.cutAfter += r.IntN(16)
 	}
 	if _, err := m.log.Append(m.writing); err != nil {
 		m.w.violate("the disk's errors are the only ones", "member %d: %v", m.id, err)

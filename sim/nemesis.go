@@ -25,7 +25,13 @@ func newNemesis(w *world) *nemesis {
 	return n
 }
 
-func (n *nemesis) wait() int64 { return 1 + around(n.rand, n.w.cfg.FaultMean) }
+// wait draws the time to the next action. What follows another comes before the cluster has got over that.
+func (n *nemesis) wait() int64 {
+	if len(n.next) > 0 {
+		return 1 + around(n.rand, n.w.cfg.DelayLeast+n.w.cfg.DelayMean+n.w.cfg.SyncMean)
+	}
+	return 1 + around(n.rand, n.w.cfg.FaultMean)
+}
 
 // draw returns the next action.
 func (n *nemesis) draw() Action {
@@ -57,6 +63,10 @@ func (n *nemesis) follow(a Action) {
 		n.next = []Kind{Kill, Start}
 	case a.Kind == WreckVital:
 		n.next = []Kind{Start}
+	case a.Kind == Campaign && oneIn(n.rand, 2):
+		n.next = []Kind{Campaign, Campaign}[n.rand.IntN(2):]
+	case a.Kind == Crash && oneIn(n.rand, 3):
+		n.next = []Kind{Start, Campaign}
 	case a.Kind == Crash && oneIn(n.rand, 6):
 		n.next = []Kind{Start, Crash, Start, CrashAmid, Start, Kill, Start}
 	}
