@@ -176,7 +176,7 @@ func (w *writer) execute(command []byte) (Result, error) {
 
 // executeFor runs a command if the caller on whose behalf it is may ask for it at this very point of the log, whoever admitted it.
 func (w *writer) executeFor(admitted []byte) (proto.Message, error) {
-	caller, command, err := admission(admitted)
+	caller, command, err := Admission(admitted)
 	if err != nil {
 		return nil, err
 	}

@@ -435,14 +435,14 @@ func FuzzAdmission(f *testing.F) {
 	f.Add([]byte{byte(kindPut)}, "alice", uint64(7))
 	f.Add([]byte{byte(kindAdmitted), 0x80, 0x80}, "root", uint64(1<<63))
 	f.Fuzz(func(t *testing.T, command []byte, user string, revision uint64) {
-		if _, _, err := admission(command); err != nil && !errors.Is(err, errMalformed) {
+		if _, _, err := Admission(command); err != nil && !errors.Is(err, errMalformed) {
 			t.Fatal(err)
 		}
 		caller := rbac.Caller{User: user, Revision: revision}
 		if len(command) == 0 || kind(command[0]) == kindAdmitted {
 			return
 		}
-		gotCaller, gotCommand, err := admission(Admitted(caller, command))
+		gotCaller, gotCommand, err := Admission(Admitted(caller, command))
 		if err != nil || gotCaller != caller || string(gotCommand) != string(command) {
 			t.Fatalf("%v %q became %v %q, %v", caller, command, gotCaller, gotCommand, err)
 		}

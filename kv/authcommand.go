@@ -103,8 +103,8 @@ func Admitted(caller rbac.Caller, command []byte) []byte {
 	return append(b, command...)
 }
 
-// admission is the inverse of Admitted. The command that it returns aliases its argument.
-func admission(command []byte) (rbac.Caller, []byte, error) {
+// Admission is the inverse of Admitted. The command that it returns aliases its argument.
+func Admission(command []byte) (rbac.Caller, []byte, error) {
 	if len(command) == 0 || kind(command[0]) != kindAdmitted {
 		return rbac.Caller{}, command, nil
 	}

@@ -25,7 +25,8 @@ type loggedCommand struct {
 	Origin  string          `json:"origin"`            // the member that proposed it
 	Number  uint64          `json:"number"`            // the origin's number for it
 	Source  uint64          `json:"source"`            // the caller it is counted for
-	Kind    string          `json:"kind"`              // put, delete-range, txn, compaction, lease-grant, lease-revoke, member or unknown
+	User    string          `json:"user,omitempty"`    // on whose behalf, with authentication
+	Kind    string          `json:"kind"`              // put, delete-range, txn, compaction, lease-grant, lease-revoke, user-add and so on, member or unknown
 	Request json.RawMessage `json:"request,omitempty"` // etcd's message in protobuf's JSON form
 	Bytes   []byte          `json:"bytes,omitempty"`   // of a command of unknown kind
 }
@@ -83,7 +84,7 @@ func describe(b []byte) (loggedCommand, error) {
 	}
 	c := loggedCommand{Time: time.Unix(0, e.Time).UTC(), Origin: hex(uint64(e.Origin)), Number: e.Number, Source: e.Source}
 	kind, request, payload := requestOf(e.Data)
-	c.Kind = kind
+	c.Kind, c.User = kind, userOf(e.Data)
 	if request == nil {
 		c.Bytes = e.Data
 		return c, nil
@@ -101,13 +102,29 @@ func requestOf(data []byte) (kind string, request proto.Message, payload []byte)
 		return "member", new(pb.Member), data[1:]
 	}
 	if len(data) >= 2 && data[0] == etcdapi.MachineKV {
+		_, command, err := kv.Admission(data[1:])
+		if err != nil {
+			return "unknown", nil, nil
+		}
 		for name, empty := range keyValueRequests {
-			if encoded, err := kv.Encode(empty); err == nil && encoded[0] == data[1] { // an empty request is its kind alone
-				return name, proto.Clone(empty), data[2:]
+			if encoded, err := kv.Encode(empty); err == nil && encoded[0] == command[0] { // an empty request is its kind alone
+				return name, proto.Clone(empty), command[1:]
 			}
 		}
 	}
 	return "unknown", nil, nil
+}
+
+// userOf returns on whose behalf a command of the store is, "" if that is not said.
+func userOf(data []byte) string {
+	if len(data) == 0 || data[0] != etcdapi.MachineKV {
+		return ""
+	}
+	caller, _, err := kv.Admission(data[1:])
+	if err != nil {
+		return ""
+	}
+	return caller.User
 }
 
 var keyValueRequests = map[string]proto.Message{
@@ -117,4 +134,10 @@ var keyValueRequests = map[string]proto.Message{
 	"compaction":   &pb.CompactionRequest{},
 	"lease-grant":  &pb.LeaseGrantRequest{},
 	"lease-revoke": &pb.LeaseRevokeRequest{},
+
+	"auth-enable": &pb.AuthEnableRequest{}, "auth-disable": &pb.AuthDisableRequest{},
+	"user-add": &pb.AuthUserAddRequest{}, "user-delete": &pb.AuthUserDeleteRequest{}, "user-change-password": &pb.AuthUserChangePasswordRequest{},
+	"user-grant-role": &pb.AuthUserGrantRoleRequest{}, "user-revoke-role": &pb.AuthUserRevokeRoleRequest{},
+	"role-add": &pb.AuthRoleAddRequest{}, "role-delete": &pb.AuthRoleDeleteRequest{},
+	"role-grant-permission": &pb.AuthRoleGrantPermissionRequest{}, "role-revoke-permission": &pb.AuthRoleRevokePermissionRequest{},
 }

@@ -17,6 +17,7 @@ import (
 	"synod.dev/synod/disk"
 	"synod.dev/synod/etcdapi"
 	"synod.dev/synod/kv"
+	"synod.dev/synod/kv/rbac"
 	"synod.dev/synod/paxos"
 	"synod.dev/synod/wal"
 )
@@ -199,13 +200,18 @@ func TestTheDumpNamesEveryKindOfRequest(t *testing.T) {
 	requests := map[string]proto.Message{
 		"put": &pb.PutRequest{Lease: 7}, "delete-range": &pb.DeleteRangeRequest{Key: []byte("k")}, "txn": &pb.TxnRequest{Compare: []*pb.Compare{{Key: []byte("k")}}},
 		"compaction": &pb.CompactionRequest{Revision: 7}, "lease-grant": &pb.LeaseGrantRequest{ID: 7, TTL: 60}, "lease-revoke": &pb.LeaseRevokeRequest{ID: 7},
+		"user-add": &pb.AuthUserAddRequest{Name: "u"}, "role-grant-permission": &pb.AuthRoleGrantPermissionRequest{Name: "r"}, "auth-enable": &pb.AuthEnableRequest{},
 	}
 	for name, want := range requests {
 		command, err := kv.Encode(want)
 		if err != nil {
 			t.Fatal(err)
 		}
-		kind, got, payload := requestOf(append([]byte{etcdapi.MachineKV}, command...))
+		admitted := kv.Admitted(rbac.Caller{User: "alice", Revision: 7}, command)
+		kind, got, payload := requestOf(append([]byte{etcdapi.MachineKV}, admitted...))
+		if user := userOf(append([]byte{etcdapi.MachineKV}, admitted...)); user != "alice" {
+			t.Errorf("a %T is said to be of %q", want, user)
+		}
 		if kind != name {
 			t.Errorf("a %T is called %q, want %q", want, kind, name)
 			continue
