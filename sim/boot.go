@@ -59,6 +59,12 @@ func (m *member) open(log *wal.Log) error {
 	}
 	m.boot = vital.Boot
 	m.log = log
+	if err := m.endInstallation(); err != nil {
+		return err
+	}
+	if _, last := log.Slots(); m.saved.applied > max(last, m.ledger.trimmed) {
+		m.w.violate("a machine belongs to its log", "member %d has applied slot %d, its log ends at slot %d and is trimmed to slot %d", m.id, m.saved.applied, last, m.ledger.trimmed)
+	}
 	cfg := paxos.Config{Self: m.id, Incarnation: vital.Incarnation, Boot: m.boot, Founders: m.w.config, Seed: splitmix(m.w.seed) + uint64(m.boot),
 		HeartbeatTicks: m.w.cfg.HeartbeatTicks, SuspectTicks: m.w.cfg.SuspectTicks, ResendTicks: m.w.cfg.ResendTicks, Limits: m.w.cfg.Limits}
 	stable := paxos.Stable{Promised: vital.Promised, Applied: m.saved.applied, Last: log.Durable()}

@@ -28,7 +28,8 @@ type Config struct {
 	IdleDelay                int64 // how long an inbox gathers before it counts as empty
 	ApplyDelay               int64 // how long a state machine takes to get to work
 	SaveOneIn                int   // the machine's state is made durable after one in so many slots
-	TrimOneIn                int   // and then the log is trimmed, one in so many times; 0 for never
+	TrimOneIn                int   // the log is trimmed after one in so many writes; 0 for never,
+	TrimKeep                 int   // and so many slots are kept for peers; if negative, all that some machine has not saved
 
 	FaultMean   int64 // between two faults
 	Faults      []int // weights, by Kind
@@ -172,6 +173,7 @@ func (c *Config) drawShell(r *rand.Rand) {
 	c.ApplyDelay = pick[int64](r, 0, 0, 100, 2000)
 	c.SaveOneIn = pick(r, 1, 4, 30, 200)
 	c.TrimOneIn = pick(r, 0, 3, 10)
+	c.TrimKeep = pick(r, -1, 0, 10, 100)
 }
 
 func (c *Config) drawFaults(r *rand.Rand) {

@@ -21,7 +21,8 @@ type member struct {
 
 	incarnation paxos.Incarnation // of the disk
 	boot        uint32
-	saved       machine // durable
+	saved       machine    // durable
+	intent      paxos.Slot // of a snapshot that is being installed; durable
 	ledger      ledger
 	dead        bool // it will never start again
 	wiped       bool // its disk is another than the cluster was founded with
@@ -32,15 +33,16 @@ type member struct {
 	fx      paxos.Effects
 	event   *paxos.Event // that the replica is at
 
-	queue   []*paxos.Record // appended by the replica and not yet given to the log
-	writing []*paxos.Record // being written
-	machine machine
-	chosen  []*paxos.Record // to be applied
-	fetches []paxos.Fetch
-	unsent  []*paxos.Message
-	writes  []*write
-	retries []*write
-	reads   []readRequest
+	queue    []*paxos.Record // appended by the replica and not yet given to the log
+	writing  []*paxos.Record // being written
+	machine  machine
+	chosen   []*paxos.Record // to be applied
+	fetches  []paxos.Fetch
+	unsent   []*paxos.Message
+	writes   []*write
+	retries  []*write
+	fetching bool // a snapshot
+	reads    []readRequest
 
 	idle     bool // evIdle is under way,
 	applying bool // evApply is
@@ -66,7 +68,7 @@ func newMember(w *world, index int, as paxos.Member) *member {
 
 // wipe replaces the disk by an empty one, which will be formatted in another incarnation.
 func (m *member) wipe() {
-	m.disk, m.ledger, m.saved = newDisk(), ledger{}, machine{}
+	m.disk, m.ledger, m.saved, m.intent = newDisk(), ledger{}, machine{}, 0
 	m.wiped = true
 	m.incarnation += 1000
 }
@@ -140,6 +142,9 @@ func (m *member) perform() {
 		m.fetches = append(m.fetches, fx.Fetches...)
 		m.w.queue.push(event{at: m.w.now + m.w.cfg.SyncLeast, kind: evFetch, member: uint8(m.index), life: m.life})
 	}
+	for _, t := range fx.Transfers {
+		m.fetchSnapshot(t)
+	}
 	m.deliver(fx.Chosen)
 	m.watchLeader()
 	if amid {
@@ -154,7 +159,7 @@ func (m *member) forgetSome() {
 	if m.rand.IntN(2) == 0 {
 		m.fx.Records = nil
 	}
-	m.fx.Reads, m.fx.Chosen = nil, nil
+	m.fx.Reads, m.fx.Chosen, m.fx.Transfers = nil, nil, nil
 }
 
 func (m *member) send(out paxos.Outgoing) {
@@ -302,8 +307,12 @@ func (m *member) onFetch() {
 	f := m.fetches[0]
 	m.fetches = append(m.fetches[:0], m.fetches[1:]...)
 	var records []*paxos.Record
+	var trimmed paxos.Slot
 	for slot, size := f.Slot, 0; slot <= f.Upto; slot++ {
 		rec, err := m.log.Read(slot)
+		if errors.Is(err, wal.ErrTrimmed) {
+			trimmed = m.log.Vital().Trimmed
+		}
 		if err != nil {
 			break
 		}
@@ -312,7 +321,7 @@ func (m *member) onFetch() {
 		}
 		records = append(records, rec)
 	}
-	m.step(paxos.Event{Kind: paxos.Fetched, Peer: f.Peer, Records: records})
+	m.step(paxos.Event{Kind: paxos.Fetched, Peer: f.Peer, Records: records, Slot: trimmed})
 }
 
 // describe says how far a member that is up has come.
@@ -320,20 +329,6 @@ func (m *member) describe() string {
 	s := m.replica.Status()
 	return fmt.Sprintf("member %d: leader %d at %v, recovered %v, chosen %d, applied %d, records %d of %d durable, %d writes and %d reads wait",
 		m.id, s.Leader, s.Ballot, s.Recovered, s.Chosen, m.machine.applied, s.Durable, s.Appended, len(m.writes), len(m.reads))
-}
-
-// trim forgets what every machine has saved.
-func (m *member) trim() {
-	upto := m.w.savedByAll()
-	if !m.serves() || upto <= m.ledger.trimmed {
-		return
-	}
-	if err := m.log.Trim(upto); err != nil {
-		m.fails(err)
-		return
-	}
-	m.ledger.trimmed = upto
-	m.w.reach(segmentsTrimmed)
 }
 
 // watchLeader sees a leadership of this member end.
@@ -421,7 +416,7 @@ func (m *member) end() {
 		wr.forsaken = true
 	}
 	m.writes, m.retries, m.reads = nil, nil, nil
-	m.idle, m.applying, m.amid = false, false, false
+	m.idle, m.applying, m.fetching, m.amid = false, false, false, false
 	m.paused, m.leads, m.probing = 0, paxos.Ballot{}, 0
 	for peer := range m.w.members {
 		m.w.network.breakLink(m.index, peer)

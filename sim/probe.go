@@ -13,8 +13,8 @@ const (
 	recoveredMinorityVote probe = iota
 	recoveredChosenValue
 	filledWithNoop
-	abandonedByNoop
-	abandonedByCommand
+	abandonedUnvoted
+	abandonedVoted
 	splitVote
 	threeBallots
 	chosenTwice
@@ -58,7 +58,9 @@ const (
 	crashInRecovery
 	crashWhileWriting
 	crashHalfSent
-	segmentsTrimmed
+	logTrimmed
+	snapshotInstalled
+	installationEnded
 	earlierBootReplayed
 	frameRejected
 	suffixLost
@@ -69,8 +71,8 @@ var probeNames = [probes]string{
 	recoveredMinorityVote: "a new leader proposes a value that a minority had voted for",
 	recoveredChosenValue:  "a new leader proposes again what is chosen already",
 	filledWithNoop:        "a hole is filled with a no-op",
-	abandonedByNoop:       "a no-op takes the slot of a proposal that nobody voted for",
-	abandonedByCommand:    "a new command takes the slot of a proposal that nobody voted for",
+	abandonedUnvoted:      "another value takes the slot of a proposal that nobody voted for",
+	abandonedVoted:        "another value takes the slot of a proposal that a minority had voted for",
 	splitVote:             "one slot has votes for two values",
 	threeBallots:          "one slot has proposals of three ballots",
 	chosenTwice:           "one slot is chosen at two ballots",
@@ -114,7 +116,9 @@ var probeNames = [probes]string{
 	crashInRecovery:       "the power fails during recovery",
 	crashWhileWriting:     "the power fails while a write is under way",
 	crashHalfSent:         "the power fails when part of the messages is sent",
-	segmentsTrimmed:       "a log is trimmed",
+	logTrimmed:            "a log is trimmed",
+	snapshotInstalled:     "a member gets a snapshot of what nobody has in the log",
+	installationEnded:     "a restart ends the installation of a snapshot",
 	earlierBootReplayed:   "a message arrives that an earlier boot has sent",
 	frameRejected:         "a damaged frame is rejected",
 	suffixLost:            "a broken connection loses what was on its way",
@@ -142,10 +146,10 @@ func (h *history) probeProposal(s *slotHistory, rec *paxos.Record) {
 			h.w.reach(recoveredMinorityVote)
 		case same && h.isChosen(b):
 			h.w.reach(recoveredChosenValue)
-		case !same && votes == 0 && noop:
-			h.w.reach(abandonedByNoop)
 		case !same && votes == 0:
-			h.w.reach(abandonedByCommand)
+			h.w.reach(abandonedUnvoted)
+		case !same:
+			h.w.reach(abandonedVoted)
 		}
 	}
 	if rec.Slot == rec.Chosen+paxos.Slot(h.w.cfg.Limits.WindowSlots) {

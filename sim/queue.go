@@ -7,7 +7,7 @@ type event struct {
 	kind   eventKind
 	member uint8
 	life   uint32 // of the process it is for: a later one does not see it
-	arg    int32  // deliver: packet; act: action
+	arg    int32  // deliver: packet; act: action; install, broken: member
 }
 
 type eventKind uint8
@@ -21,6 +21,7 @@ const (
 	evIdle                     // a member's inbox is empty
 	evApply                    // a member's state machine gets to work
 	evFetch                    // a member's log is read for a peer
+	evInstall                  // a member has fetched a snapshot
 	evBroken                   // a member learns that a connection has broken
 )
 

@@ -165,6 +165,8 @@ func (w *world) happenTo(m *member, e event) {
 		m.onApply()
 	case evFetch:
 		m.onFetch()
+	case evInstall:
+		m.onSnapshot(w.members[e.arg])
 	case evBroken:
 		w.trace.event(m, '/', "connection with %d broken", e.arg+1)
 		m.step(paxos.Event{Kind: paxos.Disconnected, Peer: paxos.NodeID(e.arg + 1)})

@@ -1,0 +1,103 @@
+package sim
+
+import "synod.dev/synod/paxos"
+
+// Snapshots are copies of a machine's saved state. Only the order of steps is that of a node: the intent is durable, the machine switches, the log is trimmed, the replica is told. A crash may come
+// between any two of them.
+
+// trim forgets what the machine has saved, but for some slots that are kept for peers.
+func (m *member) trim() {
+	upto := m.w.savedByAll()
+	if keep := m.w.cfg.TrimKeep; keep >= 0 {
+		upto = m.saved.applied - min(m.saved.applied, paxos.Slot(keep))
+	}
+	if !m.serves() || upto <= m.ledger.trimmed {
+		return
+	}
+	m.trimTo(upto)
+}
+
+// trimTo reports whether the member has survived it.
+func (m *member) trimTo(slot paxos.Slot) bool {
+	err := m.log.Trim(slot)
+	switch {
+	case err == nil:
+		m.ledger.trimmed = slot
+		m.w.reach(logTrimmed)
+		return true
+	case m.disk.dark():
+		m.powerFails(m.rand)
+	default:
+		m.fails(err)
+	}
+	return false
+}
+
+// fetchSnapshot begins to fetch a snapshot, unless one is under way.
+func (m *member) fetchSnapshot(t paxos.Transfer) {
+	if m.fetching {
+		return
+	}
+	m.fetching = true
+	m.w.queue.push(event{at: m.w.now + 1 + around(m.rand, 10*(m.w.cfg.DelayLeast+m.w.cfg.DelayMean)), kind: evInstall, member: uint8(m.index), life: m.life, arg: int32(t.Peer) - 1})
+}
+
+// onSnapshot installs what a peer has saved, if it can be had and is of use.
+func (m *member) onSnapshot(from *member) {
+	m.fetching = false
+	slot := from.saved.applied
+	if !from.serves() || m.w.network.link(from.index, m.index).cut || slot <= m.machine.applied {
+		return
+	}
+	m.intent = slot
+	crash := m.w.cfg.Faults[Crash] > 0 && !m.w.calm && oneIn(m.rand, 2)
+	if crash && oneIn(m.rand, 3) { // before the machine has switched
+		m.powerFails(m.rand)
+		return
+	}
+	if crash {
+		m.disk.cutAfter = m.disk.ops + 1 + m.rand.IntN(12)
+	}
+	m.saved, m.machine = from.saved, from.saved
+	m.w.history.state(m, slot, m.machine.digest)
+	if !m.trimTo(slot) {
+		return
+	}
+	if crash { // after the log is trimmed
+		m.powerFails(m.rand)
+		return
+	}
+	m.intent = 0
+	m.skipTo(slot)
+	m.w.reach(snapshotInstalled)
+	m.step(paxos.Event{Kind: paxos.Installed, Slot: slot})
+}
+
+// skipTo drops what the machine was to apply and has from the snapshot. Of the writes of this member's clients nobody knows which are in it.
+func (m *member) skipTo(slot paxos.Slot) {
+	rest := m.chosen[:0]
+	for _, rec := range m.chosen {
+		if rec.Slot > slot {
+			rest = append(rest, rec)
+		}
+	}
+	m.chosen = rest
+	for _, wr := range m.writes {
+		wr.forsaken = true
+	}
+	m.writes, m.retries = nil, nil
+	m.w.workload.serve(m)
+}
+
+// endInstallation trims the log to a snapshot whose installation a crash cut short after the machine had switched.
+func (m *member) endInstallation() error {
+	if m.intent != 0 && m.saved.applied == m.intent {
+		if err := m.log.Trim(m.intent); err != nil {
+			return err
+		}
+		m.ledger.trimmed = m.intent
+		m.w.reach(installationEnded)
+	}
+	m.intent = 0
+	return nil
+}
