@@ -3,9 +3,9 @@ package crashimage
 import "testing"
 
 func TestEveryImageOfAPowerCutIsRecoveredToWhatWasAcknowledged(t *testing.T) {
-	images := 30_000
+	images := 10_000
 	if testing.Short() {
-		images = 5_000
+		images = 2_000
 	}
 	r := Run(t.Context(), Options{Images: images})
 	if r.Violation != nil {

@@ -162,7 +162,7 @@ func (p *Program) process(ctx context.Context, m Mutant, k Killer) *exec.Cmd {
 		c.Dir = filepath.Join(p.root, filepath.FromSlash(folder))
 		return c
 	case Model:
-		return exec.CommandContext(ctx, p.command(), "model", "--world", k.What)
+		return exec.CommandContext(ctx, p.command(), "model", "--golden=false", "--world", k.What)
 	case Sim:
 		return exec.CommandContext(ctx, p.command(), "sim", "--seeds", k.What, "--seed-base", "1", "--shrink=false")
 	case Crash:

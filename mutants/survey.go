@@ -42,7 +42,8 @@ var surveyMutants = []Mutant{
 		File:   "wal/chain.go", Func: "readChain",
 		Old: `			c.stray = &b
 			break`,
-		New:  `			break`,
+		New: `			_ = b
+			break`,
 		Dies: crash("20000"),
 	},
 	{
@@ -123,7 +124,7 @@ var surveyMutants = []Mutant{
 		Source: "NATS issues 7549, 7556: a flipped bit trusted",
 		File:   "wal/batch.go", Func: "entry.record",
 		Old:  `	return r, err == nil`,
-		New:  `	return r, true`,
+		New:  `	return r, err == nil || size > 0`,
 		Dies: crash("20000"),
 	},
 	{
@@ -270,7 +271,6 @@ var surveyMutants = []Mutant{
 	{
 		ID:     "recycled-name-not-synced",
 		Breaks: "a spare loses its name durably before it holds batches of the tail's own number",
-		Source: "Synod, found by crash images",
 		File:   "wal/open.go", Func: "Log.rewrite",
 		Old: `	if err := l.fs.SyncDir(l.dir); err != nil { // a recycled file that still bore its old name with this content would be no blank spare any more
 		return err

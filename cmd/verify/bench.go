@@ -37,28 +37,36 @@ func (b *bench) progress(format string, args ...any) {
 	fmt.Fprintf(b.stderr, format+"\n", args...)
 }
 
-// finish writes the ledger's line and the line of figures, and returns the violation, if there was one.
+// finish records a run and concludes with its figures.
 func (b *bench) finish(run runledger.Entry, figures string, violation error) error {
-	run.Verdict = runledger.Passed
-	if violation != nil {
-		run.Verdict = violation.Error()
+	if err := b.record(run, violation); err != nil {
+		return err
 	}
-	if err := b.append(run); err != nil {
-		return errors.Join(violation, err)
-	}
-	if violation != nil {
-		return fmt.Errorf("%s: %w", run.Layer, violation)
-	}
-	fmt.Fprintf(b.stdout, "%s: %s in %.0f s: passed\n", run.Layer, figures, run.Seconds)
-	return nil
+	return b.conclude(run.Layer, figures, time.Duration(run.Seconds*float64(time.Second)), violation)
 }
 
-func (b *bench) append(run runledger.Entry) error {
+// record writes the ledger's line, if there is one. It returns an error only if that fails, and the violation with it.
+func (b *bench) record(run runledger.Entry, violation error) error {
 	if b.ledger == "" {
 		return nil
 	}
-	run.Date, run.Commit = time.Now().UTC(), commit()
-	return runledger.Append(b.ledger, run)
+	run.Date, run.Commit, run.Verdict = time.Now().UTC(), commit(), runledger.Passed
+	if violation != nil {
+		run.Verdict = violation.Error()
+	}
+	if err := runledger.Append(b.ledger, run); err != nil {
+		return errors.Join(violation, err)
+	}
+	return nil
+}
+
+// conclude prints the line of figures, or returns the violation.
+func (b *bench) conclude(layer, figures string, took time.Duration, violation error) error {
+	if violation != nil {
+		return fmt.Errorf("%s: %w", layer, violation)
+	}
+	_, err := fmt.Fprintf(b.stdout, "%s: %s in %.0f s: passed\n", layer, figures, took.Seconds())
+	return err
 }
 
 // resume returns the seed after the last that the ledger has of a layer at this commit, or first if that is higher.
