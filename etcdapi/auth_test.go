@@ -2,6 +2,7 @@ package etcdapi
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -260,6 +261,44 @@ func TestReadsAskForTheReadIndexBeforeTheyAskForTheRight(t *testing.T) {
 	must(t, err)
 	if got := s.node.reads.Load(); got != before+1 {
 		t.Error("a serializable read asked for a read index")
+	}
+}
+
+// TestAWatchWithAnOpenEndNeedsEveryKeyFromItsFirstOn is GHSA-xg4h-6gfc-h4m8: alice may read "a" alone.
+func TestAWatchWithAnOpenEndNeedsEveryKeyFromItsFirstOn(t *testing.T) {
+	s := serve(t, cheap)
+	s.enable(t)
+	alice := s.login(t, "alice")
+	for end, refused := range map[string]bool{"": false, "\x00": true, "b": true} {
+		stream, err := pb.NewWatchClient(s.conn).Watch(alice)
+		must(t, err)
+		must(t, stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{
+			CreateRequest: &pb.WatchCreateRequest{Key: []byte("a"), RangeEnd: []byte(end)}}}))
+		resp, err := stream.Recv()
+		must(t, err)
+		if !resp.Created || resp.Canceled != refused || refused && !strings.Contains(resp.CancelReason, "permission denied") {
+			t.Errorf("a watch of [a, %q): %v", end, resp)
+		}
+	}
+}
+
+func TestTheGatewayPassesTokensOn(t *testing.T) {
+	s := serve(t, func(c *Config) { c.BcryptCost, c.Gateway = 4, true })
+	s.enable(t)
+	login, err := s.auth().Authenticate(t.Context(), &pb.AuthenticateRequest{Name: "alice", Password: "alice"})
+	must(t, err)
+	for token, want := range map[string]int{"": 400, login.Token: 200, "Bearer " + login.Token: 200, login.Token[1:]: 401} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/v3/kv/range", strings.NewReader(`{"key":"YQ=="}`))
+		must(t, err)
+		if token != "" {
+			req.Header.Set("Authorization", token)
+		}
+		resp, err := s.web.Do(req)
+		must(t, err)
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("shown %q: %s, want %d", token, resp.Status, want)
+		}
 	}
 }
 
