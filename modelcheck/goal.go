@@ -1,0 +1,31 @@
+package modelcheck
+
+import "strings"
+
+// goals are situations that a world must get into somewhere, or it proves little.
+type goals uint32
+
+const (
+	chosenLater     goals = 1 << iota // a leader of a second round gets a value chosen
+	valueIsAdopted                    // a leader proposes a value that it has found, and not its own
+	twoLead                           // two members lead at once
+	leaderIsDeposed                   // a leader learns of another
+	holeIsFilled                      // a no-op is proposed
+	voteIsLost                        // a vote that was not synced is lost in a crash
+	promiseIsLost                     // a promise that was not synced is lost in a crash
+	recordIsLost                      // the disk loses a durable record
+	readIsServed
+)
+
+var goalNames = []string{"a later round chooses", "a value is adopted", "two members lead", "a leader is deposed", "a hole is filled with a no-op",
+	"a crash loses a vote", "a crash loses a promise", "a disk loses a record", "a read is served"}
+
+func (g goals) String() string {
+	var names []string
+	for i, name := range goalNames {
+		if g>>i&1 == 1 {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}

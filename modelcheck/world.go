@@ -1,0 +1,84 @@
+package modelcheck
+
+import (
+	"synod.dev/synod/paxos"
+	"synod.dev/synod/spec"
+)
+
+// World is a cluster and the bounds within which it is explored.
+type World struct {
+	Name  string
+	About string // what happens in it, in a line
+	Large bool   // takes more than some seconds to explore
+
+	members        []member
+	phase1, phase2 int // sizes of quorums; 0 for majorities
+	slots          int // a step that would propose above this slot is not taken
+	crashes        int // of all members together
+	disk           disk
+	acquainted     bool                // every member has heard from every other, so that they send each other requests
+	lost           []paxos.MessageKind // the network delivers none of these
+	late           bool                // it delivers what comes too late to be needed: a promise to who leads already, a Prepare to who has promised that ballot
+	goals          goals
+}
+
+// member is what one member may do.
+type member struct {
+	roles    paxos.Role
+	rounds   []uint64 // of the ballots with which it may take over
+	commands int      // that its clients propose while it leads
+	reads    int
+	crashes  int
+	losses   int  // restarts at which its disk has lost the last record of a slot
+	serves   bool // it is asked, at any time, for what is chosen
+}
+
+// disk says when a record that has been appended is durable.
+type disk uint8
+
+const (
+	atOnce disk = iota // before anything else happens: where nobody crashes, a later sync is a later delivery of what it releases
+	anyTime
+)
+
+// Worlds returns the worlds that are explored, the smallest first.
+func Worlds() []World { return worlds }
+
+// configuration of the world as the replicas know it.
+func (w *World) configuration() *paxos.Configuration {
+	var members []paxos.Member
+	for i, m := range w.members {
+		members = append(members, paxos.Member{ID: nodeID(i), Incarnation: incarnation(i), Roles: m.roles})
+	}
+	c, err := paxos.NewConfiguration(0, members, w.phase1, w.phase2)
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+// specification of the world as the oracle knows it.
+func (w *World) specification() *spec.State {
+	var set spec.Set
+	n := 0
+	for i, m := range w.members {
+		if m.roles&paxos.Acceptor != 0 {
+			set |= spec.SetOf(acceptor(i))
+			n++
+		}
+	}
+	phase1, phase2 := w.phase1, w.phase2
+	if phase1 == 0 {
+		phase1, phase2 = n/2+1, n/2+1
+	}
+	c, err := spec.NewConfiguration(spec.Sized(set, phase1), spec.Sized(set, phase2))
+	if err != nil {
+		panic(err)
+	}
+	return spec.New(c)
+}
+
+func nodeID(i int) paxos.NodeID           { return paxos.NodeID(i + 1) }
+func index(id paxos.NodeID) int           { return int(id) - 1 }
+func incarnation(i int) paxos.Incarnation { return paxos.Incarnation(100 + i) }
+func acceptor(i int) spec.Acceptor        { return spec.Acceptor(i + 1) }

@@ -1,0 +1,177 @@
+package modelcheck
+
+import (
+	"slices"
+
+	"synod.dev/synod/paxos"
+)
+
+// Answers that change nothing but what a proposer thinks of its chances. They matter where it is told what is chosen; elsewhere their loss saves many states.
+var hints = []paxos.MessageKind{paxos.Nack, paxos.Learned, paxos.Commit}
+
+// accept is a member that is an acceptor and nothing else.
+var accept = member{roles: paxos.Acceptor}
+
+// propose is a member that is a proposer and nothing else, with a ballot in each of these rounds.
+func propose(commands int, rounds ...uint64) member {
+	return member{roles: paxos.Proposer, rounds: rounds, commands: commands}
+}
+
+func (m member) crashing(n int) member { m.crashes = n; return m }
+func (m member) reading(n int) member  { m.reads = n; return m }
+func (m member) losing(n int) member   { m.losses = n; return m }
+func (m member) serving() member       { m.serves = true; return m }
+
+// full is a member with all roles.
+func full(commands int, rounds ...uint64) member {
+	m := propose(commands, rounds...)
+	m.roles = paxos.FullMember
+	return m
+}
+
+func members(n int, m member, others ...member) []member {
+	return append(slices.Repeat([]member{m}, n), others...)
+}
+
+var worlds = []World{
+	{
+		Name:    "two-ballots",
+		About:   "3 acceptors, 2 proposers with a ballot each, 1 slot; what is repeated and comes late is delivered as well",
+		members: members(3, accept, propose(1, 1), propose(1, 1)),
+		slots:   1,
+		late:    true,
+		lost:    hints,
+		goals:   valueIsAdopted | twoLead,
+	},
+	{
+		Name:    "refusals",
+		About:   "3 acceptors, 2 proposers with a ballot each, 1 slot; acceptors say what they refuse",
+		members: members(3, accept, propose(1, 1), propose(1, 1)),
+		slots:   1,
+		lost:    []paxos.MessageKind{paxos.Commit, paxos.Learned},
+		goals:   valueIsAdopted | twoLead | leaderIsDeposed,
+	},
+	{
+		Name:    "crash",
+		About:   "3 acceptors, of which one crashes, disks that sync at any time, 2 proposers with a ballot each, 1 slot",
+		members: members(3, accept.crashing(1), propose(1, 1), propose(1, 1)),
+		slots:   1,
+		crashes: 1,
+		disk:    anyTime,
+		lost:    hints,
+		goals:   valueIsAdopted | twoLead | voteIsLost | promiseIsLost,
+	},
+	{
+		Name:    "restarts",
+		About:   "2 members with all roles and an acceptor, of which one crashes, disks that sync at any time, 2 ballots, 1 slot",
+		members: []member{full(1, 1).crashing(1), full(1, 1).crashing(1), accept.crashing(1)},
+		slots:   1,
+		crashes: 1,
+		disk:    anyTime,
+		lost:    hints,
+		goals:   valueIsAdopted | twoLead | voteIsLost | promiseIsLost,
+	},
+	{
+		Name:    "lost-record",
+		About:   "3 acceptors, of which one loses a vote from its disk, 2 proposers with a ballot each, 1 slot",
+		members: []member{accept.crashing(1).losing(1), accept, accept, propose(1, 1), propose(1, 1)},
+		slots:   1,
+		crashes: 1,
+		lost:    hints,
+		goals:   valueIsAdopted | twoLead | recordIsLost,
+	},
+	{
+		Name:    "full-members",
+		About:   "2 members with all roles, which lead and tell each other what is chosen, and an acceptor, 1 slot",
+		members: []member{full(1, 1).serving(), full(1, 1).serving(), accept},
+		slots:   1,
+		lost:    []paxos.MessageKind{paxos.Nack},
+		goals:   valueIsAdopted | twoLead | leaderIsDeposed,
+	},
+	{
+		Name:    "reads",
+		About:   "3 acceptors, 2 proposers with a ballot each, both given a command and one of them read from, 1 slot",
+		members: members(3, accept, propose(1, 1).reading(1), propose(1, 1)),
+		slots:   1,
+		lost:    hints,
+		goals:   twoLead | readIsServed,
+	},
+	{
+		Name:       "forwarded-reads",
+		About:      "2 acceptors, 2 proposers with a ballot each, which hand their reads to who leads, 1 slot",
+		members:    members(2, accept, propose(0, 1).reading(2), propose(1, 1).reading(1)),
+		slots:      1,
+		acquainted: true,
+		lost:       []paxos.MessageKind{paxos.Nack, paxos.Learned},
+		goals:      twoLead | readIsServed,
+	},
+	{
+		Name:    "flexible",
+		About:   "4 acceptors, phase-1 quorums of 3 and phase-2 quorums of 2, 2 ballots, 1 slot",
+		members: members(4, accept, propose(1, 1), propose(1, 1)),
+		phase1:  3,
+		phase2:  2,
+		slots:   1,
+		lost:    hints,
+		goals:   valueIsAdopted | twoLead,
+	},
+	{
+		Name:    "hole",
+		About:   "2 acceptors, phase-1 quorums of 2 and phase-2 quorums of 1, 2 proposers with a ballot each, one of them with two commands, 2 slots",
+		members: members(2, accept, propose(2, 1), propose(1, 1)),
+		phase1:  2,
+		phase2:  1,
+		slots:   2,
+		lost:    hints,
+		goals:   valueIsAdopted | twoLead | holeIsFilled,
+	},
+	{
+		Name:    "four-ballots",
+		About:   "3 acceptors, 2 proposers with two ballots each, 1 slot",
+		Large:   true,
+		members: members(3, accept, propose(1, 1, 2), propose(1, 1, 2)),
+		slots:   1,
+		lost:    hints,
+		goals:   valueIsAdopted | twoLead | leaderIsDeposed | chosenLater,
+	},
+	{
+		Name:    "three-ballots",
+		About:   "3 acceptors, 3 proposers with a ballot each, 1 slot",
+		Large:   true,
+		members: members(3, accept, propose(1, 1), propose(1, 1), propose(1, 1)),
+		slots:   1,
+		lost:    hints,
+		goals:   valueIsAdopted | twoLead,
+	},
+	{
+		Name:    "crashes",
+		About:   "3 acceptors, of which two crash, disks that sync at any time, 2 proposers with 3 ballots, one without commands, 1 slot",
+		Large:   true,
+		members: members(3, accept.crashing(1), propose(1, 1), propose(0, 1, 2)),
+		slots:   1,
+		crashes: 2,
+		disk:    anyTime,
+		lost:    hints,
+		goals:   valueIsAdopted | twoLead | voteIsLost | promiseIsLost,
+	},
+	{
+		Name:    "two-slots",
+		About:   "3 acceptors, 2 proposers with a ballot each, 2 slots",
+		Large:   true,
+		members: members(3, accept, propose(2, 1), propose(1, 1)),
+		slots:   2,
+		lost:    hints,
+		goals:   valueIsAdopted | twoLead | holeIsFilled,
+	},
+	{
+		Name:    "three-slots",
+		About:   "2 acceptors, phase-1 quorums of 2 and phase-2 quorums of 1, 2 proposers with a ballot each, 3 slots",
+		Large:   true,
+		members: members(2, accept, propose(3, 1), propose(1, 1)),
+		phase1:  2,
+		phase2:  1,
+		slots:   3,
+		lost:    hints,
+		goals:   valueIsAdopted | twoLead | holeIsFilled,
+	},
+}
