@@ -56,9 +56,17 @@ func TestEveryFailedDiskCallIsFinal(t *testing.T) {
 			m := disk.NewMem()
 			l := mustOpen(t, m)
 			h := &history{boot: 1}
-			m.Intercept(disk.FailNth(op, n, errDisk))
+			fail, failed := disk.FailNth(op, n, errDisk), false
+			m.Intercept(func(c disk.Call) error {
+				err := fail(c)
+				failed = failed || err != nil
+				return err
+			})
 			err := h.try(l)
 			if err == nil {
+				if failed {
+					t.Errorf("%v %d failed and nobody was told", op, n)
+				}
 				break
 			}
 			failures++

@@ -228,6 +228,59 @@ func TestRotWhileTheLogIsOpenIsNeverServed(t *testing.T) {
 	expectValue(t, l, 1, "the first")
 }
 
+// overwrite puts bytes into the first segment behind the log's back.
+func overwrite(t *testing.T, m *disk.Mem, offset int, b []byte) {
+	t.Helper()
+	f, err := m.OpenWrite(segmentPath(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(b, int64(offset)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAReadTakesNoOtherSoundRecordOfTheSlot(t *testing.T) {
+	m := disk.NewMem()
+	l := mustOpen(t, m)
+	commit(t, l, accept(1, 2, "what was written"))
+	overwrite(t, m, batchHeaderBytes+entryBytes, accept(1, 1, "what came before").Seal())
+	_, err := l.Read(1)
+	expectError(t, "Read", err, ErrUnknown)
+}
+
+func TestAReplayFailsIfABatchIsGoneSinceTheLogWasOpened(t *testing.T) {
+	m := disk.NewMem()
+	l := mustOpen(t, m)
+	commitSlots(t, l, 1, 3, 100)
+	overwrite(t, m, 2*sectorBytes, make([]byte, sectorBytes))
+	if err := l.Replay(0, func(paxos.LSN, *paxos.Record) error { return nil }); err == nil {
+		t.Error("Replay ended two batches into a log of three")
+	}
+}
+
+func TestASlotThatIsTheLastOneCanBeTrimmed(t *testing.T) {
+	m := disk.NewMem()
+	l := mustOpen(t, m)
+	for slot := paxos.Slot(1); slot <= 4; slot++ {
+		commitSlots(t, l, slot, slot, 3000)
+		if err := l.Trim(slot); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAChainDoesNotGoOnOverAGapInItsLSNs(t *testing.T) {
+	var content []byte
+	for _, first := range []paxos.LSN{1, 3} {
+		b := batch{incarnation: testOptions.Incarnation, segment: 1, first: first, entries: []entry{entryOf(accept(1, 1, "one"))}}
+		content = b.appendTo(content)
+	}
+	if c := readChain(content, 0, testOptions.Incarnation, 1); len(c.batches) != 1 || c.stray == nil {
+		t.Errorf("a chain of %d batches, and a stray one: %v", len(c.batches), c.stray != nil)
+	}
+}
+
 func TestAMissingSegmentIsNotAShorterLog(t *testing.T) {
 	for id := segmentID(1); id <= 5; id++ {
 		m := disk.NewMem()
