@@ -438,3 +438,21 @@ func BenchmarkLeases(b *testing.B) {
 		}
 	})
 }
+
+// TestStepOfTheLeaseClockThatWasUnderWayAtTheRenewalIsNotCounted: most of it may have passed before.
+func TestStepOfTheLeaseClockThatWasUnderWayAtTheRenewalIsNotCounted(t *testing.T) {
+	c := newCluster(t, 0)
+	defer c.close()
+	m := c.members[0]
+	c.client(&pb.LeaseGrantRequest{ID: 1, TTL: 3})
+	c.catchUp(m, 1)
+	c.now += clockStepMax
+	u, _ := m.expiry.next()
+	c.upkeep(leaseRenewal{[]int64{1}})
+	c.upkeep(u.(clockAdvance))
+	c.catchUp(m, 2)
+	c.restart(m, false)
+	if u, _ := m.expiry.next(); u != nil {
+		t.Fatalf("proposes %v at once", u)
+	}
+}
