@@ -45,11 +45,12 @@ func (e *expiry) now() time.Duration {
 	return t - t/1024
 }
 
-// load takes over the leases that a store had when it was opened, and what its lease clock showed.
+// load takes over the leases that a store had when it was opened, or that came with a snapshot, and what its lease clock showed.
 func (e *expiry) load(all []leased, clock time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.clock, e.clockAt = clock, e.now()
+	e.heap = deadlines{places: map[int64]int{}}
 	for _, l := range all {
 		e.heap.Push(e.deadline(l, e.clockAt))
 	}

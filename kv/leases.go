@@ -71,6 +71,7 @@ func (s *Store) loadLeases() error {
 	if err != nil {
 		return err
 	}
+	s.leaseClock = 0
 	if value != nil {
 		if len(value) != 8 {
 			return fmt.Errorf("kv: lease clock of %d bytes: %w", len(value), errCorrupt)

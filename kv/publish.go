@@ -3,7 +3,6 @@ package kv
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -18,8 +17,8 @@ type published struct {
 	compacted int64
 	census    *census
 	auth      *auth
-	refs      atomic.Int64    // its readers, and one for being current
-	alive     *sync.WaitGroup // of the store: which states still hold a snapshot
+	refs      atomic.Int64 // its readers, and one for being current
+	db        *database    // that the snapshot is of
 }
 
 // retain reports whether the state could still be had.
@@ -39,17 +38,17 @@ func (p *published) release() error {
 	if p.refs.Add(-1) > 0 {
 		return nil
 	}
-	defer p.alive.Done()
+	defer p.db.alive.Done()
 	return p.snapshot.Close()
 }
 
 // publish makes what has been committed visible to readers that come from now on. The caller holds s.mu.
 func (s *Store) publish() error {
 	p := &published{
-		snapshot: s.db.NewSnapshot(), revision: s.state.revision, compacted: s.state.compacted, census: s.census, auth: s.auth, alive: &s.alive,
+		snapshot: s.db.NewSnapshot(), revision: s.state.revision, compacted: s.state.compacted, census: s.census, auth: s.auth, db: s.db,
 	}
 	p.refs.Store(1)
-	s.alive.Add(1)
+	s.db.alive.Add(1)
 	if old := s.current.Swap(p); old != nil {
 		return old.release()
 	}
@@ -68,7 +67,7 @@ func (s *Store) read(ctx context.Context, fn func(v *view) error) error {
 			break
 		}
 	}
-	v := &view{reader: p.snapshot, revision: p.revision, compacted: p.compacted, census: p.census, auth: p.auth}
+	v := &view{reader: p.snapshot, db: p.db, revision: p.revision, compacted: p.compacted, census: p.census, auth: p.auth}
 	err := fn(v)
 	if closing := v.close(); err == nil {
 		err = closing

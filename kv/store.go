@@ -21,7 +21,7 @@ import (
 
 // Config says where a Store lives. The zero value of every field but Dir and Fail is a sane default.
 type Config struct {
-	// Dir is the directory of the database. It is created if it is missing and locked while the store is open.
+	// Dir is the directory of the store; the database is in one below it. It is created if it is missing and locked while the store is open.
 	Dir string
 	// Fail is called, once, with a one-line error, when the store cannot go on: the disk or the database is broken, or the log holds
 	// a command that this version does not know. The store answers every call after that with rpctypes.ErrGRPCStopped. It may be
@@ -45,9 +45,10 @@ const (
 // Store is etcd's key-value store as a synod.StateMachine. Apply, Advance and Applied belong to one goroutine, the
 // node's; all other methods may be called from any goroutine at any time.
 type Store struct {
-	db   *pebble.DB
-	log  *slog.Logger
-	dead func(error)
+	db    *database // what the writer writes; replaced, under mu, by an installation
+	files *directory
+	log   *slog.Logger
+	dead  func(error)
 
 	// mu is held by whoever writes: Apply for the whole call, the sweeper for one small step. Readers never take it.
 	mu     sync.Mutex
@@ -59,7 +60,7 @@ type Store struct {
 	expiry     *expiry
 
 	current atomic.Pointer[published] // what readers see; nil once closed
-	alive   sync.WaitGroup            // published states that still hold a snapshot
+	retired sync.WaitGroup            // databases whose last readers have not gone
 	failure atomic.Pointer[error]     // why the store has stopped
 
 	sweeper sweeper
@@ -69,6 +70,7 @@ type Store struct {
 var (
 	_ synod.StateMachine = (*Store)(nil)
 	_ synod.SlotMarker   = (*Store)(nil)
+	_ synod.Durable      = (*Store)(nil)
 )
 
 // state is what the store remembers apart from the keys, in one row. The revision is kept by itself, not derived from the
@@ -124,13 +126,13 @@ func openStore(cfg Config, memTable uint64) (*Store, error) {
 	}
 	s := &Store{log: cfg.Logger, dead: cfg.Fail, expiry: newExpiry(cfg.Elapsed)}
 	s.hub = newHub(s, defaultWatchLimits)
-	db, err := pebble.Open(cfg.Dir, s.options(cfg, memTable))
-	if err != nil {
-		return nil, fmt.Errorf("kv: open %s: %w", cfg.Dir, err)
+	s.files = newDirectory(cfg, s.options(cfg, memTable))
+	var err error
+	if s.db, err = s.files.openActive(); err != nil {
+		return nil, errors.Join(fmt.Errorf("kv: open %s: %w", cfg.Dir, err), s.files.close())
 	}
-	s.db = db
 	if err := s.load(); err != nil {
-		return nil, errors.Join(fmt.Errorf("kv: open %s: %w", cfg.Dir, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("kv: open %s: %w", cfg.Dir, err), s.db.Close(), s.files.close())
 	}
 	s.hub.begin()
 	s.startSweeper()
@@ -142,7 +144,6 @@ func (s *Store) options(cfg Config, memTable uint64) *pebble.Options {
 		Comparer:                    comparer,
 		FormatMajorVersion:          pebble.FormatColumnarBlocks,
 		FS:                          cfg.FS,
-		CacheSize:                   cfg.CacheBytes,
 		DisableWAL:                  true,
 		MemTableSize:                memTable,
 		MemTableStopWritesThreshold: 3,
@@ -160,7 +161,7 @@ func (s *Store) load() error {
 	if err != nil {
 		return err
 	}
-	if s.auth, err = loadAuth(s.db); err != nil {
+	if s.auth, err = loadAuth(s.db.DB); err != nil {
 		return err
 	}
 	if err := s.loadLeases(); err != nil {
@@ -212,11 +213,12 @@ func (s *Store) Close() error {
 	if old := s.current.Swap(nil); old != nil {
 		err = old.release()
 	}
-	s.alive.Wait()
+	s.db.alive.Wait()
+	s.retired.Wait()
 	if s.Err() == nil {
 		err = errors.Join(err, s.db.Flush())
 	}
-	if err = errors.Join(err, s.db.Close()); err != nil {
+	if err = errors.Join(err, s.db.Close(), s.files.close()); err != nil {
 		return fmt.Errorf("kv: close: %w", err)
 	}
 	return nil
@@ -232,8 +234,8 @@ func (s *Store) Applied() paxos.Slot {
 // Durable returns the last slot whose effects would survive a crash now: what a log must keep is the commands after it. It rises
 // when Pebble flushes a memtable, which it does every so many megabytes, or when the store is closed.
 func (s *Store) Durable() (slot paxos.Slot, err error) {
-	err = s.read(context.Background(), func(*view) (err error) {
-		it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceMeta}, UpperBound: []byte{spaceMeta + 1}, OnlyReadGuaranteedDurable: true})
+	err = s.read(context.Background(), func(v *view) (err error) {
+		it, err := v.db.NewIter(&pebble.IterOptions{LowerBound: []byte{spaceMeta}, UpperBound: []byte{spaceMeta + 1}, OnlyReadGuaranteedDurable: true})
 		if err != nil {
 			return err
 		}
@@ -290,7 +292,7 @@ func (s *Store) measure(fn func(*pebble.Metrics) int64) int64 {
 	if p == nil || !p.retain() {
 		return 0
 	}
-	n := fn(s.db.Metrics())
+	n := fn(p.db.Metrics())
 	if err := p.release(); err != nil {
 		s.fail(fmt.Errorf("kv: %w", err))
 	}

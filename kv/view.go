@@ -14,6 +14,7 @@ import (
 // being built, and its revision and census move with it. A view is used by one goroutine.
 type view struct {
 	reader    pebble.Reader
+	db        *database // that a reader's view is of
 	revision  int64
 	compacted int64 // -1 before the first compaction, as in etcd
 	census    *census
