@@ -1,4 +1,4 @@
-// Package etcdapi is the etcd v3 face of a replicated kv.Store: the gRPC services KV, Cluster and Maintenance, gRPC health,
+// Package etcdapi is the etcd v3 face of a replicated kv.Store: the gRPC services KV, Watch, Cluster and Maintenance, gRPC health,
 // and the HTTP endpoints for health, version and metrics, all on one client port, plain or TLS.
 //
 // It decides nothing. A write is checked, turned into a command and proposed; its answer is what the store made of the
