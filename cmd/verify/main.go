@@ -76,7 +76,7 @@ the exit code is 1 if anything was violated. docs/verification.md says what each
 	})
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	root.PersistentFlags().StringVar(&b.ledger, "ledger", "", "append one line of JSON a run, or a slice of a long one, to this file")
-	root.AddCommand(newSim(b), newCrash(b), newMutants(b), newFuzz(b), newE2E(b))
+	root.AddCommand(newModel(b), newSim(b), newCrash(b), newMutants(b), newFuzz(b), newE2E(b))
 	return root
 }
 
