@@ -249,6 +249,7 @@ func (l *learner) onFetched(to NodeID, records []*Record, trimmed Slot) {
 // onLearned takes chosen values from a peer; they need no ballot. While there is more, it asks on.
 func (l *learner) onLearned(i int, m *Message) {
 	l.onPeerPrefix(i, m.Chosen)
+	before := l.prefix
 	for _, rec := range m.Records {
 		l.choose(rec)
 		l.advance()
@@ -258,6 +259,9 @@ func (l *learner) onLearned(i int, m *Message) {
 			l.onTrimmed(i)
 		}
 		return // nothing to be had there: the next tick asks another
+	}
+	if l.prefix == before {
+		return // repeated, or overtaken by another answer: were it to ask on, too, there would be ever more requests under way
 	}
 	l.asked = false
 	if l.peerPrefix(i) > l.prefix && l.r.now-l.movedAt < int64(l.r.cfg.ResendTicks) {

@@ -215,6 +215,22 @@ func TestCatchingUpAsksOnePeerAtATime(t *testing.T) {
 	}
 }
 
+// Each answer that asks on keeps a request under way; were a repeated one to do so, there would be twice as many after each repetition.
+func TestARepeatedAnswerDoesNotAskForMore(t *testing.T) {
+	p := newLone(t, loneConfig(t, 1, 3))
+	answer := &Message{Kind: Learned, Chosen: 5, Records: []*Record{chosenRecord(1, "a"), chosenRecord(2, "b")}}
+	p.receive(2, answer)
+	if m := p.sentOne(Learn, 2); m.Slot != 3 {
+		t.Errorf("it asks for slot %d", m.Slot)
+	}
+	p.receive(2, answer)
+	p.sentNone(Learn)
+	p.receive(2, &Message{Kind: Learned, Chosen: 5, Records: []*Record{chosenRecord(2, "b"), chosenRecord(3, "c")}})
+	if m := p.sentOne(Learn, 2); m.Slot != 4 {
+		t.Errorf("it asks for slot %d", m.Slot)
+	}
+}
+
 func TestALearnIsAnsweredWithinItsBoundFromMemoryOrFromTheLog(t *testing.T) {
 	cfg := loneConfig(t, 1, 3)
 	cfg.Limits = Limits{ChunkBytes: 150, CacheBytes: 200}
