@@ -185,8 +185,12 @@ func (c *Config) drawFaults(r *rand.Rand) {
 			c.Faults[k] = faultWeights[k]
 		}
 	}
-	spare := c.acceptors() - max(c.quorums())
-	c.Frail = r.IntN(spare + 1)
+	if r.IntN(4) > 0 { // who has lost all cannot rot
+		c.Faults[Wipe], c.Faults[WreckVital] = 0, 0
+	}
+	if spare := c.acceptors() - max(c.quorums()); spare > 0 && r.IntN(4) > 0 {
+		c.Frail = 1 + r.IntN(spare)
+	}
 }
 
 func (c *Config) drawWorkload(r *rand.Rand) {

@@ -136,7 +136,10 @@ func (w *world) actOnRest(m *member, a Action) bool {
 	case !w.isFrail(m) || m.wiped:
 		return false
 	case a.Kind == WreckVital:
-		return !m.up() && m.disk.wreckVital(r)
+		if m.up() {
+			m.powerFails(r)
+		}
+		return m.disk.wreckVital(r)
 	}
 	return m.disk.rotSegment(r)
 }

@@ -41,7 +41,8 @@ type member struct {
 	unsent   []*paxos.Message
 	writes   []*write
 	retries  []*write
-	fetching bool // a snapshot
+	fetching bool       // a snapshot
+	skipped  paxos.Slot // up to where the last one goes
 	reads    []readRequest
 
 	idle     bool // evIdle is under way,
@@ -247,8 +248,10 @@ func (m *member) deliver(records []*paxos.Record) {
 	}
 	for _, rec := range records {
 		m.ledger.delivered(m, rec)
+		if rec.Slot > m.skipped { // else it was installed, and the replica had learned of it before it was told
+			m.chosen = append(m.chosen, rec)
+		}
 	}
-	m.chosen = append(m.chosen, records...)
 	switch {
 	case m.w.cfg.ApplyDelay == 0:
 		m.onApply()
@@ -417,7 +420,7 @@ func (m *member) end() {
 	}
 	m.writes, m.retries, m.reads = nil, nil, nil
 	m.idle, m.applying, m.fetching, m.amid = false, false, false, false
-	m.paused, m.leads, m.probing = 0, paxos.Ballot{}, 0
+	m.paused, m.leads, m.probing, m.skipped = 0, paxos.Ballot{}, 0, 0
 	for peer := range m.w.members {
 		m.w.network.breakLink(m.index, peer)
 	}

@@ -5,7 +5,7 @@ import "math/rand/v2"
 // faultWeights says how often each kind of fault is drawn, relative to the others. Requests, and starts, are not drawn here.
 var faultWeights = [kinds]int{
 	Crash: 12, CrashAmid: 12, CrashBoot: 0, Kill: 4, Stop: 3, Blackout: 2, Pause: 8, Partition: 20, Break: 8, Clog: 8, Replay: 8,
-	Rot: 8, RotVital: 3, WreckVital: 1, Wipe: 1, FailIO: 4, FillDisk: 2, Stall: 6, Skew: 3, Leap: 4, Campaign: 14,
+	Rot: 16, RotVital: 3, WreckVital: 8, Wipe: 8, FailIO: 4, FillDisk: 2, Stall: 6, Skew: 3, Leap: 4, Campaign: 14,
 }
 
 // nemesis draws faults, and what follows from them: a member that is down starts again, a partition heals.

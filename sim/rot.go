@@ -54,8 +54,10 @@ func (d *simDisk) rotSegment(r *rand.Rand) bool {
 	case 1:
 		other := r.IntN(written / sectorBytes)
 		copy(sector, f.content[other*sectorBytes:(other+1)*sectorBytes])
-	default:
+	case 2:
 		sector[r.IntN(sectorBytes)] ^= 1 << r.IntN(8)
+	default: // where a batch that begins here has its first record
+		sector[56+r.IntN(100)] ^= 1 << r.IntN(8)
 	}
 	d.damaged = true
 	return true

@@ -81,7 +81,7 @@ func (m *member) skipTo(slot paxos.Slot) {
 			rest = append(rest, rec)
 		}
 	}
-	m.chosen = rest
+	m.chosen, m.skipped = rest, slot
 	for _, wr := range m.writes {
 		wr.forsaken = true
 	}
