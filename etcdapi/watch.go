@@ -103,7 +103,7 @@ func (s *watchService) create(ctx context.Context, watches *kv.WatchStream, r *p
 	}
 	if r.StartRevision >= 0 {
 		if err := s.permitWatch(ctx, r); err != nil {
-			watches.Refuse(status.Convert(err).Message())
+			watches.Refuse(err.Error()) // code and all: clients compare it to know whether to log in again
 			return
 		}
 	}
