@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io/fs"
+	"math"
 	"strings"
 	"testing"
 
@@ -235,4 +236,70 @@ func TestTheLogIsReadableBeforeAnythingWasWritten(t *testing.T) {
 	}
 	_, err := mustOpen(t, m).Append([]*paxos.Record{{Kind: paxos.RecordAccept, Slot: 1, Value: make([]byte, paxos.MaxValueBytes+1)}})
 	expectError(t, "a value that is too long", err, ErrTooLarge)
+}
+
+func TestALengthOfFoundersBeyondTheBlockIsNotBelieved(t *testing.T) {
+	b := encodeVital(state{Vital: Vital{Node: 1, Founders: []byte("a")}}, 0, 1)
+	binary.LittleEndian.PutUint32(b[76:], MaxFoundersBytes+1)
+	binary.LittleEndian.PutUint32(b, checksum(b[4:]))
+	_, _, err := decodeVital(b, 0)
+	expectError(t, "decodeVital", err, errVitalCopy)
+}
+
+// replaceVital puts a vital state in the place of the one that is there.
+func replaceVital(t *testing.T, m *disk.Mem, s state) {
+	t.Helper()
+	if err := createVital(m, testDir, s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var testIdentity = Vital{Cluster: testOptions.Cluster, Node: testOptions.Node, Incarnation: testOptions.Incarnation}
+
+func TestABootNumberIsNeverUsedAgainNotEvenTheHighest(t *testing.T) {
+	m := disk.NewMem()
+	mustClose(t, mustOpen(t, m))
+	s := state{Vital: testIdentity, first: 1}
+	s.Boot = math.MaxUint32
+	replaceVital(t, m, s)
+	_, err := Open(m, testDir, testOptions)
+	expectError(t, "Open", err, ErrMayNotVote)
+}
+
+func TestRecoveryRaisesThePromiseToEveryBallotThatItFinds(t *testing.T) {
+	m := disk.NewMem()
+	l := mustOpen(t, m)
+	commit(t, l, accept(1, 7, "one"))
+	mustClose(t, l)
+	replaceVital(t, m, state{Vital: testIdentity, first: 1})
+	if got := mustOpen(t, m).Vital().Promised; got != ballot(7) {
+		t.Errorf("promised %v", got)
+	}
+}
+
+func TestWhatRecoveryVouchedForIsNotCutByTheNext(t *testing.T) {
+	m := disk.NewMem()
+	commitSlots(t, mustOpen(t, m), 1, 2, 100)
+	m.Kill()
+	mustOpen(t, m)
+	m.Kill()
+	if err := m.Flip(segmentPath(1), sectorBytes+batchHeaderBytes+entryBytes+paxos.RecordHeaderSize, 1); err != nil {
+		t.Fatal(err)
+	}
+	if unknown := mustOpen(t, m).Unknown(); len(unknown) != 1 || unknown[0].Slot != 2 {
+		t.Errorf("unknown %v", unknown)
+	}
+}
+
+func TestANameThatAnEarlierProcessLeftUnsyncedIsSyncedBeforeItIsTrusted(t *testing.T) {
+	m := disk.NewMem()
+	m.Intercept(disk.FailNth(disk.OpSyncDir, 2, errDisk)) // the one after the vital state got its name
+	_, err := Open(m, testDir, testOptions)
+	expectError(t, "Open", err, errDisk)
+	m.Intercept(nil)
+	m.Kill()
+	boot := mustOpen(t, m).Vital().Boot
+	if got := mustOpen(t, m.Crash(disk.DropAll)).Vital().Boot; got != boot+1 {
+		t.Errorf("boot %d, a power cut, and boot %d", boot, got)
+	}
 }
