@@ -40,31 +40,21 @@ func TestNemesis(t *testing.T) {
 	}
 }
 
-// newNetworkedCluster describes a cluster on the best network that this process has.
-func newNetworkedCluster(t testing.TB, n int) (*cluster, network) {
-	return newLinkedCluster(t, n)
-}
-
 // torment runs one round.
 func torment(t *testing.T, c *cluster, w network, seed uint64) {
 	plan := drawSchedule(seed, len(c.members), faultsOf(w))
 	t.Logf("nemesis over %s, %d members, seed %d:\n%s", w.form(), len(c.members), seed, plan)
 	c.start()
-	n := &nemesis{t: t, cluster: c, network: w}
 	s := startClients(c, seed)
 	var resumed []time.Duration
-	for _, step := range plan {
-		pass(step.calm)
-		n.begin(step)
-		pass(step.lasts)
-		n.undo()
-		healed := time.Now()
-		took := s.awaitWrite(healed)
+	n := &nemesis{t: t, cluster: c, network: w, after: func(step step) {
+		took := s.awaitWrite(time.Now())
 		if took > healedWithin {
 			t.Errorf("after %v, the next write took %v", step, took)
 		}
 		resumed = append(resumed, took)
-	}
+	}}
+	n.carryOut(plan)
 	s.judge(c)
 	t.Logf("after each fault the next write took: %s", figures(resumed))
 }
@@ -135,7 +125,22 @@ type nemesis struct {
 	t       *testing.T
 	cluster *cluster
 	network network
+	after   func(step) // called when the faults of a step have been undone; may be nil
 	undoing []func()
+}
+
+// carryOut takes all steps of a plan, and undoes each.
+func (n *nemesis) carryOut(plan schedule) {
+	n.t.Helper()
+	for _, step := range plan {
+		pass(step.calm)
+		n.begin(step)
+		pass(step.lasts)
+		n.undo()
+		if n.after != nil {
+			n.after(step)
+		}
+	}
 }
 
 func (n *nemesis) begin(s step) {

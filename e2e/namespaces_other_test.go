@@ -1,0 +1,8 @@
+//go:build unix && !linux
+
+package e2e
+
+import "testing"
+
+// newNetworkedCluster describes a cluster on the only network that there is here.
+func newNetworkedCluster(t testing.TB, n int) (*cluster, network) { return newLinkedCluster(t, n) }
