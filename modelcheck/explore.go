@@ -79,12 +79,17 @@ type step struct {
 // Explore visits every state of the world within its bounds, or goes on until a rule is broken, which is in the result and not an error. It uses about 60 bytes a state.
 func (w World) Explore(opt Options) (Result, error) {
 	start := time.Now()
-	x := &explorer{model: *newModel(&w), opt: opt, visited: newVisited()}
-	x.judge, x.symmetry = newJudge(&x.model), newSymmetry(&x.model)
+	x := newExplorer(&w, opt)
 	err := x.run()
 	x.result.States, x.result.Locals, x.result.Items = len(x.steps), len(x.locals), len(x.items)
 	x.result.Elapsed = time.Since(start)
 	return x.result, err
+}
+
+func newExplorer(w *World, opt Options) *explorer {
+	x := &explorer{model: *newModel(w), opt: opt, visited: newVisited()}
+	x.judge, x.symmetry = newJudge(&x.model), newSymmetry(&x.model)
+	return x
 }
 
 func (x *explorer) run() error {

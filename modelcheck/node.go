@@ -164,7 +164,7 @@ func (l *local) clone() *local {
 func (m *model) obsolete(l *local) *set {
 	for ; l.sorted < len(m.items); l.sorted++ {
 		it := &m.items[l.sorted]
-		if it.obsolete.IsZero() || it.at != l.node {
+		if it.obsolete.IsZero() || it.at != l.node || it.message != nil && m.world.late {
 			continue
 		}
 		limit := l.promised

@@ -18,7 +18,7 @@ type World struct {
 	disk           disk
 	acquainted     bool                // every member has heard from every other, so that they send each other requests
 	lost           []paxos.MessageKind // the network delivers none of these
-	late           bool                // it delivers what comes too late to be needed: a promise to who leads already, a Prepare to who has promised that ballot
+	late           bool                // it delivers what comes too late: answers to a ballot that was given up, a promise to who leads already, a Prepare to who has promised that ballot
 	goals          goals
 }
 

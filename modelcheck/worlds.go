@@ -35,6 +35,15 @@ func members(n int, m member, others ...member) []member {
 
 var worlds = []World{
 	{
+		Name:    "late-answers",
+		About:   "3 acceptors, 1 proposer with two ballots, 1 slot; answers to the one that it has given up are delivered as well",
+		members: members(3, accept, propose(1, 1, 2)),
+		slots:   1,
+		late:    true,
+		lost:    hints,
+		goals:   chosenLater,
+	},
+	{
 		Name:    "two-ballots",
 		About:   "3 acceptors, 2 proposers with a ballot each, 1 slot; what is repeated and comes late is delivered as well",
 		members: members(3, accept, propose(1, 1), propose(1, 1)),
@@ -42,6 +51,14 @@ var worlds = []World{
 		late:    true,
 		lost:    hints,
 		goals:   valueIsAdopted | twoLead,
+	},
+	{
+		Name:    "overtaken",
+		About:   "3 acceptors, a proposer with two ballots and one with a ballot between them, 1 slot",
+		members: members(3, accept, propose(1, 1, 2), propose(1, 1)),
+		slots:   1,
+		lost:    hints,
+		goals:   valueIsAdopted | twoLead | chosenLater,
 	},
 	{
 		Name:    "refusals",
@@ -133,26 +150,6 @@ var worlds = []World{
 		slots:   1,
 		lost:    hints,
 		goals:   valueIsAdopted | twoLead | leaderIsDeposed | chosenLater,
-	},
-	{
-		Name:    "three-ballots",
-		About:   "3 acceptors, 3 proposers with a ballot each, 1 slot",
-		Large:   true,
-		members: members(3, accept, propose(1, 1), propose(1, 1), propose(1, 1)),
-		slots:   1,
-		lost:    hints,
-		goals:   valueIsAdopted | twoLead,
-	},
-	{
-		Name:    "crashes",
-		About:   "3 acceptors, of which two crash, disks that sync at any time, 2 proposers with 3 ballots, one without commands, 1 slot",
-		Large:   true,
-		members: members(3, accept.crashing(1), propose(1, 1), propose(0, 1, 2)),
-		slots:   1,
-		crashes: 2,
-		disk:    anyTime,
-		lost:    hints,
-		goals:   valueIsAdopted | twoLead | voteIsLost | promiseIsLost,
 	},
 	{
 		Name:    "two-slots",
