@@ -185,7 +185,7 @@ func (c *Config) drawFaults(r *rand.Rand) {
 			c.Faults[k] = faultWeights[k]
 		}
 	}
-	if r.IntN(4) > 0 { // who has lost all cannot rot
+	if r.IntN(2) == 0 { // who has lost all cannot rot
 		c.Faults[Wipe], c.Faults[WreckVital] = 0, 0
 	}
 	if spare := c.acceptors() - max(c.quorums()); spare > 0 && r.IntN(4) > 0 {

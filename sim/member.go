@@ -385,7 +385,7 @@ func (m *member) powerFails(r *rand.Rand) {
 
 // interrupt lets a write that is under way come as far as some disk operation.
 func (m *member) interrupt(r *rand.Rand) {
-	if len(m.writing) == 0 || r.IntN(4) == 0 {
+	if len(m.writing) == 0 || m.disk.dark() || r.IntN(4) == 0 {
 		return
 	}
 	m.w.reach(crashWhileWriting)

@@ -59,8 +59,8 @@ func (n *nemesis) draw() Action {
 func (n *nemesis) follow(a Action) {
 	n.at = a.Member
 	switch {
-	case a.Kind == Rot && oneIn(n.rand, 2):
-		n.next = []Kind{Kill, Start}
+	case a.Kind == Rot:
+		n.next = pick(n.rand, nil, []Kind{Kill, Start}, []Kind{Blackout, Start})
 	case a.Kind == WreckVital:
 		n.next = []Kind{Start}
 	case a.Kind == Campaign && oneIn(n.rand, 2):

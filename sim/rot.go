@@ -31,18 +31,20 @@ func (d *simDisk) coverAll() {
 
 // rotSegment damages a sector that is covered, and reports whether there was one: it flips bits, or loses the write, or puts another sector's bytes in its place.
 func (d *simDisk) rotSegment(r *rand.Rand) bool {
-	names := d.segments()
-	if len(names) == 0 {
+	var covered []*inode
+	for _, name := range d.segments() {
+		if f := d.live[name]; min(f.guard, usedBytes(f.content)) > 0 {
+			covered = append(covered, f)
+		}
+	}
+	if len(covered) == 0 {
 		return false
 	}
-	f := d.live[names[len(names)-1]]
+	f := covered[len(covered)-1]
 	if r.IntN(3) == 0 {
-		f = d.live[names[r.IntN(len(names))]]
+		f = covered[r.IntN(len(covered))]
 	}
 	written := min(f.guard, usedBytes(f.content))
-	if written < sectorBytes {
-		return false
-	}
 	n := r.IntN(written / sectorBytes)
 	if r.IntN(2) == 0 { // of what is not applied yet, more is lost
 		n = max(n, written/sectorBytes-1-r.IntN(4))

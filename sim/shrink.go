@@ -18,21 +18,22 @@ func Shrink(o Options) Schedule {
 }
 
 type shrinker struct {
-	rule  string
-	best  Schedule
-	runs  int
-	extra func(*world)
+	rule   string
+	best   Schedule
+	events int64 // played so far
+	extra  func(*world)
 }
 
-// runsMost bounds a shrinking: at some milliseconds a run it is done in less than a minute.
-const runsMost = 2000
+// shrinkEventsMost bounds a shrinking to less than a minute.
+const shrinkEventsMost = 10_000_000
 
 // try keeps a schedule if it still breaks the rule, and reports whether it does.
 func (s *shrinker) try(candidate Schedule) bool {
-	if s.runs++; s.runs > runsMost {
+	if s.events > shrinkEventsMost {
 		return false
 	}
 	r := Run(Options{Schedule: &candidate, extra: s.extra})
+	s.events += r.Events
 	v, ok := r.Violation.(*Violation)
 	if !ok || v.Rule != s.rule {
 		return false
