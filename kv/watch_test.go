@@ -101,7 +101,7 @@ func TestWatchOfTheFutureHearsNothingBeforeItsStart(t *testing.T) {
 	// Nor does it when revisions pass by unseen.
 	s.create(&pb.WatchCreateRequest{Key: []byte("k"), StartRevision: 7})
 	s.hears("1 created at 4")
-	f.hub.limits.inboxBytes = 0
+	f.limitWatches(func(l *watchLimits) { l.inboxBytes = 0 })
 	f.put("k", "")
 	f.put("k", "")
 	f.put("k", "")
@@ -143,9 +143,9 @@ func TestProgressNeitherPassesEventsNorIsPassed(t *testing.T) {
 func TestSlowWatcherLosesNothingOrIsToldOfTheCompaction(t *testing.T) {
 	for _, remembered := range []bool{true, false} {
 		f := newFixture(t)
-		f.hub.limits.watcherRevisions = 2
+		f.limitWatches(func(l *watchLimits) { l.watcherRevisions = 2 })
 		if !remembered {
-			f.hub.limits.recentRevisions = 0
+			f.limitWatches(func(l *watchLimits) { l.recentRevisions = 0 })
 		}
 		s := f.stream(t)
 		s.create(key("k"))
@@ -247,7 +247,7 @@ func TestRestartedStoreIsWatchedFromItsHistory(t *testing.T) {
 
 func TestCommandThatChangesTooMuchToRecordIsReadFromHistory(t *testing.T) {
 	f := newFixture(t)
-	f.hub.limits.inboxBytes = 3000
+	f.limitWatches(func(l *watchLimits) { l.inboxBytes = 3000 })
 	s := f.stream(t)
 	s.create(&pb.WatchCreateRequest{Key: []byte{0}, RangeEnd: []byte{0}})
 	s.hears("0 created at 1")
@@ -261,7 +261,7 @@ func TestCommandThatChangesTooMuchToRecordIsReadFromHistory(t *testing.T) {
 func TestHeldBytesAreBounded(t *testing.T) {
 	const streams, value, bound = 20, 1000, 10_000
 	f := newFixture(t)
-	f.hub.limits.heldBytes = bound
+	f.limitWatches(func(l *watchLimits) { l.heldBytes = bound })
 	var all []*naiveStream
 	for range streams {
 		s := f.stream(t)
@@ -295,7 +295,7 @@ func TestHeldBytesAreBounded(t *testing.T) {
 
 func TestRequestsWaitWhileTheirAnswersAreNotRead(t *testing.T) {
 	f := newFixture(t)
-	f.hub.limits.controls = 2
+	f.limitWatches(func(l *watchLimits) { l.controls = 2 })
 	s := f.stream(t)
 	s.create(key("k"))
 	s.create(key("k"))
@@ -395,8 +395,7 @@ func checkSpans(t fataler, s *spans) {
 // TestWatchersAndWritersAtTheSameTime is for the race detector: commands, compactions, readers that come and go.
 func TestWatchersAndWritersAtTheSameTime(t *testing.T) {
 	f := newFixture(t)
-	f.hub.limits = tinyWatchLimits
-	f.hub.limits.watcherRevisions, f.hub.limits.controls = 5, 4
+	f.limitWatches(func(l *watchLimits) { *l = tinyWatchLimits; l.watcherRevisions, l.controls = 5, 4 })
 	var group sync.WaitGroup
 	for range 4 {
 		group.Go(func() {

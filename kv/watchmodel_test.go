@@ -25,6 +25,15 @@ var tinyWatchLimits = watchLimits{
 	recentBytes: 3000, recentRevisions: 4, chunkBytes: 1000, chunkRevisions: 3, chunkChanges: 5, controls: 1 << 20,
 }
 
+// limitWatches changes the limits while nothing looks at them.
+func (f *fixture) limitWatches(change func(*watchLimits)) {
+	f.Store.mu.Lock()
+	defer f.Store.mu.Unlock()
+	f.hub.mu.Lock()
+	defer f.hub.mu.Unlock()
+	change(&f.hub.limits)
+}
+
 // watchLog is all events that there have ever been, read from the store before a compaction could take them.
 type watchLog struct{ events []*mvccpb.Event }
 
@@ -256,7 +265,7 @@ func TestWatchersAreToldWhatTheLogHolds(t *testing.T) {
 func watchAtRandom(t *rapid.T, limits watchLimits) {
 	f := open(t, vfs.NewMem())
 	defer f.close()
-	f.hub.limits = limits
+	f.limitWatches(func(l *watchLimits) { *l = limits })
 	log := &watchLog{}
 	var streams []*naiveStream
 	for range 3 {
