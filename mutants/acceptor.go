@@ -111,7 +111,7 @@ var acceptorMutants = []Mutant{
 		New: `one := *v.record
 		one.Ballot, one.bytes = a.promised, nil
 		return Report{Slot: slot, State: Voted, Ballot: one.Ballot, Record: &one}, true`,
-		Dies: unit("Test.*"),
+		Dies: unit("TestAnInstallationKeepsThePromiseAndTheVotesAbove"),
 	},
 	{
 		ID:     "lost-vote-reported-as-none",

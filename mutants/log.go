@@ -12,7 +12,7 @@ var logMutants = []Mutant{
 	}
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: crash("500"),
 	},
 	{
 		ID:     "sync-before-write",
@@ -33,7 +33,7 @@ var logMutants = []Mutant{
 		return l.fail("write to the log", err)
 	}
 `,
-		Dies: crash("20000"),
+		Dies: unit("TestEveryFailedDiskCallIsFinal"),
 	},
 	{
 		ID:     "sync-error-ignored",
@@ -46,7 +46,7 @@ var logMutants = []Mutant{
 `,
 		New: `	_ = live.file.Datasync()
 `,
-		Dies: crash("20000"),
+		Dies: unit("TestRecoveryDoesNotTrustWhatAFailedSyncLeftInTheCache"),
 	},
 	{
 		ID:     "sync-retried",
@@ -63,7 +63,7 @@ var logMutants = []Mutant{
 		}
 	}
 `,
-		Dies: crash("20000"),
+		Dies: unit("TestRecoveryDoesNotTrustWhatAFailedSyncLeftInTheCache"),
 	},
 	{
 		ID:     "write-error-ignored",
@@ -76,7 +76,7 @@ var logMutants = []Mutant{
 `,
 		New: `	_, _ = live.file.WriteAt(l.buffer, live.end)
 `,
-		Dies: crash("20000"),
+		Dies: unit("TestEveryFailedDiskCallIsFinal"),
 	},
 	{
 		ID:     "failure-not-latched",
@@ -88,7 +88,7 @@ var logMutants = []Mutant{
 	}
 	return l.err`,
 		New:  `	return fmt.Errorf("%w: %s in %s: %w", ErrFailed, what, l.dir, err)`,
-		Dies: crash("20000"),
+		Dies: unit("TestEveryFailedDiskCallIsFinal"),
 	},
 	{
 		ID:     "promise-not-in-vital-state",
@@ -97,7 +97,7 @@ var logMutants = []Mutant{
 		File:   "wal/log.go", Func: "Log.raisePromise",
 		Old:  `	return l.writeVital(func(s *state) { s.Promised = promised })`,
 		New:  `	return nil`,
-		Dies: crash("20000"),
+		Dies: unit("TestTheFormatIsByteForByteThatOfTheGoldenFiles"),
 	},
 	{
 		ID:     "promise-after-the-records",
@@ -134,7 +134,7 @@ var logMutants = []Mutant{
 		}
 	}
 	return l.writeVital(func(s *state) { s.Promised = promised })`,
-		Dies: crash("20000"),
+		Dies: unit("TestTheFormatIsByteForByteThatOfTheGoldenFiles"),
 	},
 	{
 		ID:     "promise-of-the-last-record",
@@ -142,7 +142,7 @@ var logMutants = []Mutant{
 		File:   "wal/log.go", Func: "Log.raisePromise",
 		Old:  `if promised.Less(r.Ballot) {`,
 		New:  `if !r.Ballot.IsZero() {`,
-		Dies: crash("20000"),
+		Dies: unit("TestAPromiseOutlivesItsRecord"),
 	},
 	{
 		ID:     "next-segment-before-vital-state",
@@ -158,7 +158,7 @@ var logMutants = []Mutant{
 	}
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: unit("TestTheFormatIsByteForByteThatOfTheGoldenFiles"),
 	},
 	{
 		ID:     "watermark-beyond-what-is-durable",
@@ -166,7 +166,7 @@ var logMutants = []Mutant{
 		File:   "wal/log.go", Func: "Log.makeRoom",
 		Old:  `s.live, s.durable = next.id, l.durable`,
 		New:  `s.live, s.durable = next.id, l.durable+1`,
-		Dies: crash("20000"),
+		Dies: unit("TestDumpShowsEachStateAndChangesNothing"),
 	},
 	{
 		ID:     "batches-overlap",
@@ -176,7 +176,7 @@ var logMutants = []Mutant{
 `,
 		New: `	live.end += int64(len(l.buffer)) - sectorBytes
 `,
-		Dies: crash("20000"),
+		Dies: unit("TestTheFormatIsByteForByteThatOfTheGoldenFiles"),
 	},
 	{
 		ID:     "sectors-shared",
@@ -185,7 +185,7 @@ var logMutants = []Mutant{
 		File:   "wal/batch.go", Func: "batch.appendTo",
 		Old:  `make([]byte, roundUp(len(dst)-start)-(len(dst)-start))`,
 		New:  `make([]byte, 0)`,
-		Dies: crash("20000"),
+		Dies: unit("TestTheFormatIsByteForByteThatOfTheGoldenFiles"),
 	},
 	{
 		ID:     "lsn-not-advanced",
@@ -195,7 +195,7 @@ var logMutants = []Mutant{
 `,
 		New: `	l.durable = b.first
 `,
-		Dies: crash("20000"),
+		Dies: unit("TestTheFormatIsByteForByteThatOfTheGoldenFiles"),
 	},
 	{
 		ID:     "append-returns-the-durable-lsn",
@@ -203,7 +203,7 @@ var logMutants = []Mutant{
 		File:   "wal/log.go", Func: "Log.Append",
 		Old:  `return l.durable + paxos.LSN(len(l.pending)), nil`,
 		New:  `return l.durable, nil`,
-		Dies: crash("20000"),
+		Dies: unit("TestEveryFailedDiskCallIsFinal"),
 	},
 	{
 		ID:     "watermark-not-written-at-close",
@@ -211,7 +211,7 @@ var logMutants = []Mutant{
 		File:   "wal/log.go", Func: "Log.Close",
 		Old:  `	if err == nil && l.durable > l.state.durable {`,
 		New:  `	if err == nil && l.durable > l.state.durable && l.dir == "" {`,
-		Dies: crash("20000"),
+		Dies: unit("TestTheFormatIsByteForByteThatOfTheGoldenFiles"),
 	},
 	{
 		ID:     "close-leaves-the-log-open",
@@ -220,7 +220,7 @@ var logMutants = []Mutant{
 		Old: `	l.err = fmt.Errorf("%w: %s", ErrClosed, l.dir)
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: unit("TestAClosedLogTakesNoCalls"),
 	},
 	{
 		ID:     "founders-replaced",
@@ -230,7 +230,7 @@ var logMutants = []Mutant{
 		return fmt.Errorf("%w: %s was founded with others: it belongs to another cluster", ErrFounders, l.dir)
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: unit("TestFoundersAreSetOnce"),
 	},
 	{
 		ID:     "memory-before-disk",
@@ -242,7 +242,7 @@ var logMutants = []Mutant{
 	}
 	l.mu.Lock()`,
 		New:  `	l.mu.Lock()`,
-		Dies: crash("20000"),
+		Dies: crash("500"),
 	},
 	{
 		ID:     "large-records-taken",
@@ -250,7 +250,7 @@ var logMutants = []Mutant{
 		File:   "wal/log.go", Func: "Log.Append",
 		Old:  `if len(r.Value) > paxos.MaxValueBytes {`,
 		New:  `if len(r.Value) < 0 {`,
-		Dies: crash("20000"),
+		Dies: unit("TestTheLogIsReadableBeforeAnythingWasWritten"),
 	},
 	{
 		ID:     "lost-slot-stays-unknown",
@@ -259,7 +259,7 @@ var logMutants = []Mutant{
 		Old: `	delete(l.unknown, slot)
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: unit("TestADamagedRecordStaysUnknownUntilItIsWrittenAgain"),
 	},
 	{
 		ID:     "read-unverified",
@@ -268,7 +268,7 @@ var logMutants = []Mutant{
 		File:   "wal/read.go", Func: "Log.Read",
 		Old:  `if err != nil || size != len(raw) || r.Slot != slot || binary.LittleEndian.Uint32(raw) != p.headerSum {`,
 		New:  `if r == nil || size == 0 || slot == 0 || binary.LittleEndian.Uint32(raw) == 0 && p.size == 0 {`,
-		Dies: crash("20000"),
+		Dies: unit("TestRotWhileTheLogIsOpenIsNeverServed"),
 	},
 	{
 		ID:     "read-takes-an-older-record",
@@ -277,7 +277,7 @@ var logMutants = []Mutant{
 		File:   "wal/read.go", Func: "Log.Read",
 		Old:  ` || binary.LittleEndian.Uint32(raw) != p.headerSum {`,
 		New:  ` || p.size == 0 && binary.LittleEndian.Uint32(raw) == 0 {`,
-		Dies: crash("20000"),
+		Dies: unit("TestAReadTakesNoOtherSoundRecordOfTheSlot"),
 	},
 	{
 		ID:     "unknown-slot-read",
@@ -288,7 +288,7 @@ var logMutants = []Mutant{
 	}
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: unit("TestADamagedRecordStaysUnknownUntilItIsWrittenAgain"),
 	},
 	{
 		ID:     "replay-stops-short",
@@ -298,6 +298,6 @@ var logMutants = []Mutant{
 		return`,
 		New: `	if next > end {
 		return`,
-		Dies: crash("20000"),
+		Dies: unit("TestAReplayFailsIfABatchIsGoneSinceTheLogWasOpened"),
 	},
 }

@@ -62,6 +62,6 @@ const (
 )
 
 var canaries = []Mutant{
-	{ID: harmlessID, File: "paxos/record.go", Func: "DecodeRecord"},
-	{ID: deadlyID, File: "paxos/record.go", Func: "DecodeRecord", New: `panic("the canary is dead")`},
+	{ID: harmlessID, File: "paxos/ballot.go", Func: "Ballot.Compare"},
+	{ID: deadlyID, File: "paxos/ballot.go", Func: "Ballot.Compare", New: `panic("the canary is dead")`},
 }

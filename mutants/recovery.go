@@ -56,17 +56,6 @@ var recoveryMutants = []Mutant{
 		Dies: unit("TestAReportedChoiceOutOfReachKeepsItsValue"),
 	},
 	{
-		ID:     "forgotten-is-none",
-		Breaks: "reports that were dropped because the slot is chosen do not mean that there was no vote (P2c)",
-		File:   "paxos/recovery.go", Func: "recovery.resolve",
-		Old: `	if slot <= rc.chosen {
-		return nil, false
-	}
-`,
-		New:  "",
-		Dies: unit("TestALatePromiseDoesNotTurnALostVoteIntoANoop"),
-	},
-	{
 		ID:     "lost-vote-counts",
 		Breaks: "who has lost its vote does not count for that slot (P2c)",
 		Source: "Alagappan et al., \"Protocol-Aware Recovery\", FAST 2018",

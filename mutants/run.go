@@ -36,8 +36,8 @@ type unbrokenCheck struct {
 }
 
 type testBinary struct {
-	path   string
-	nofail []string // flags that keep a failed property from being written into the source tree
+	path  string
+	rapid []string // flags for random properties: the same draws each time, more of them, and no failure written into the source tree
 }
 
 // Compile builds the program for the module at root, with all mutants given and the canaries, in the folder work.
@@ -59,9 +59,9 @@ func Compile(ctx context.Context, root, work string, all []Mutant) (*Program, er
 		if err := p.build(ctx, "test", "-c", "-vet=off", "-overlay", overlay, "-o", binary.path, "./"+folder); err != nil {
 			return nil, err
 		}
-		const rapid = "-rapid.nofailfile"
-		if exec.CommandContext(ctx, binary.path, "-test.run=^$", rapid).Run() == nil {
-			binary.nofail = []string{rapid}
+		rapid := []string{"-rapid.nofailfile", "-rapid.seed=1", "-rapid.checks=1000"}
+		if exec.CommandContext(ctx, binary.path, append(rapid, "-test.run=^$")...).Run() == nil {
+			binary.rapid = rapid
 		}
 		p.tests[folder] = binary
 	}
@@ -158,7 +158,7 @@ func (p *Program) process(ctx context.Context, m Mutant, k Killer) *exec.Cmd {
 	case Unit:
 		folder := folderOf(m, k)
 		t := p.tests[folder]
-		c := exec.CommandContext(ctx, t.path, slices.Concat([]string{"-test.short", "-test.failfast", "-test.run=^(" + k.What + ")$"}, t.nofail)...)
+		c := exec.CommandContext(ctx, t.path, slices.Concat([]string{"-test.short", "-test.failfast", "-test.run=^(" + k.What + ")$"}, t.rapid)...)
 		c.Dir = filepath.Join(p.root, filepath.FromSlash(folder))
 		return c
 	case Model:
@@ -202,8 +202,10 @@ func howItDied(out []byte) string {
 
 // alarms are checks, one of each layer, that run the canaries' function.
 var alarms = []Killer{
-	{Layer: Unit, What: "TestEveryFlippedBitIsDetected", Folder: "paxos"},
+	{Layer: Unit, What: "TestAVoteRaisesThePromise", Folder: "paxos"},
 	{Layer: Unit, What: "TestRecordsComeBackAsTheyWereAppended", Folder: "wal"},
+	{Layer: Model, What: "hole"},
+	{Layer: Sim, What: "1"},
 	{Layer: Crash, What: "100"},
 }
 

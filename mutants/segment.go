@@ -9,7 +9,7 @@ var segmentMutants = []Mutant{
 		File:   "wal/segment.go", Func: "Log.name",
 		Old:  `	return l.fs.SyncDir(l.dir)`,
 		New:  `	return nil`,
-		Dies: crash("20000"),
+		Dies: unit("TestRecoveryDoesNotTrustWhatAFailedSyncLeftInTheCache"),
 	},
 	{
 		ID:     "segment-number-used-again",
@@ -20,39 +20,7 @@ var segmentMutants = []Mutant{
 `,
 		New: `	l.lastID = id - 1
 `,
-		Dies: crash("20000"),
-	},
-	{
-		ID:     "spares-numbers-forgotten",
-		Breaks: "a number is not used again after a restart, either",
-		File:   "wal/open.go", Func: "Log.tidy",
-		Old:  `slices.Concat(files.segments, files.spares)`,
-		New:  `slices.Concat(files.segments)`,
-		Dies: crash("20000"),
-	},
-	{
-		ID:     "segment-not-filled",
-		Breaks: "a segment has its full length, durably, before it is used",
-		File:   "wal/segment.go", Func: "fillZero",
-		Old:  `	return f.Datasync()`,
-		New:  `	return nil`,
-		Dies: crash("20000"),
-	},
-	{
-		ID:     "spare-of-another-size-taken",
-		Breaks: "a recycled segment is as long as it has to be",
-		File:   "wal/segment.go", Func: "Log.blankFile",
-		Old:  `if err == nil && size == bytes {`,
-		New:  `if err == nil && size <= bytes {`,
-		Dies: crash("20000"),
-	},
-	{
-		ID:     "short-segment-used",
-		Breaks: "a batch goes into a segment that has room for it",
-		File:   "wal/segment.go", Func: "Log.takeNext",
-		Old:  `small != nil && small.bytes < bytes {`,
-		New:  `small != nil && small.bytes < 0 {`,
-		Dies: crash("20000"),
+		Dies: unit("TestTheFormatIsByteForByteThatOfTheGoldenFiles"),
 	},
 	{
 		ID:     "trim-forgets-before-it-is-durable",
@@ -84,7 +52,7 @@ var segmentMutants = []Mutant{
 			s.oldest, s.first = first[0].id, first[0].first
 		}
 	})`,
-		Dies: crash("20000"),
+		Dies: unit("TestAFileIsNotRetiredUnderItsReader"),
 	},
 	{
 		ID:     "trim-takes-one-segment-too-many",
@@ -93,7 +61,7 @@ var segmentMutants = []Mutant{
 		File:   "wal/trim.go", Func: "Log.Trim",
 		Old:  `l.segments[n].last <= slot {`,
 		New:  `l.segments[n].last <= slot+1 {`,
-		Dies: crash("20000"),
+		Dies: unit("TestTrimForgetsWholeSegmentsAndRecyclesTheirFiles"),
 	},
 	{
 		ID:     "trim-takes-the-live-segment",
@@ -101,7 +69,7 @@ var segmentMutants = []Mutant{
 		File:   "wal/trim.go", Func: "Log.Trim",
 		Old:  `n < len(l.segments)-1 &&`,
 		New:  `n < len(l.segments) && l.segments[n].id > 0 &&`,
-		Dies: crash("20000"),
+		Dies: unit("TestASlotThatIsTheLastOneCanBeTrimmed"),
 	},
 	{
 		ID:     "trim-not-durable",
@@ -111,7 +79,7 @@ var segmentMutants = []Mutant{
 `,
 		New: `		s.Trimmed = max(s.Trimmed, slot-slot)
 `,
-		Dies: crash("20000"),
+		Dies: unit("TestAFileIsNotRetiredUnderItsReader"),
 	},
 	{
 		ID:     "trim-moves-no-beginning",
@@ -121,7 +89,7 @@ var segmentMutants = []Mutant{
 `,
 		New: `			s.oldest = l.segments[n].id
 `,
-		Dies: crash("20000"),
+		Dies: unit("TestARecycledFileThatKeepsItsOldNameBringsNothingBack"),
 	},
 	{
 		ID:     "trimmed-slot-read",
@@ -132,7 +100,7 @@ var segmentMutants = []Mutant{
 	}
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: unit("TestTrimForgetsWholeSegmentsAndRecyclesTheirFiles"),
 	},
 	{
 		ID:     "trimmed-slot-revived",
@@ -140,7 +108,7 @@ var segmentMutants = []Mutant{
 		File:   "wal/log.go", Func: "Log.found",
 		Old:  `	if slot == 0 || slot <= l.state.Trimmed {`,
 		New:  `	if slot == 0 {`,
-		Dies: crash("20000"),
+		Dies: unit("TestTrimForgetsWholeSegmentsAndRecyclesTheirFiles"),
 	},
 	{
 		ID:     "spares-pile-up",
@@ -148,7 +116,7 @@ var segmentMutants = []Mutant{
 		File:   "wal/segment.go", Func: "Log.wantsSpare",
 		Old:  `	return len(l.spares) < maxSpares`,
 		New:  `	return len(l.spares) < 1<<20`,
-		Dies: crash("20000"),
+		Dies: unit("TestTrimForgetsWholeSegmentsAndRecyclesTheirFiles"),
 	},
 	{
 		ID:     "reader-loses-its-file",
@@ -159,6 +127,6 @@ var segmentMutants = []Mutant{
 	}
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: unit("TestAFileIsNotRetiredUnderItsReader"),
 	},
 }

@@ -12,7 +12,7 @@ var surveyMutants = []Mutant{
 		}
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: unit("TestDumpShowsEachStateAndChangesNothing"),
 	},
 	{
 		ID:     "sound-after-torn-taken",
@@ -24,7 +24,7 @@ var surveyMutants = []Mutant{
 				kept = i
 			}
 `,
-		Dies: crash("20000"),
+		Dies: unit("TestDumpShowsEachStateAndChangesNothing"),
 	},
 	{
 		ID:     "corrupt-record-cut-away",
@@ -33,7 +33,7 @@ var surveyMutants = []Mutant{
 		File:   "wal/survey.go", Func: "survey.walkTail",
 		Old:  `kept, durable := len(b.entries), v.last < v.state.durable`,
 		New:  `kept, durable := len(b.entries), false`,
-		Dies: crash("20000"),
+		Dies: unit("TestNoFlippedByteIsCutAfterACleanClose"),
 	},
 	{
 		ID:     "corrupt-segment-end-cut-away",
@@ -44,7 +44,7 @@ var surveyMutants = []Mutant{
 			break`,
 		New: `			_ = b
 			break`,
-		Dies: crash("20000"),
+		Dies: unit("TestDumpShowsEachStateAndChangesNothing"),
 	},
 	{
 		ID:     "vital-watermark-ignored",
@@ -53,7 +53,7 @@ var surveyMutants = []Mutant{
 		File:   "wal/survey.go", Func: "survey.checkEnd",
 		Old:  `	if v.last < v.state.durable {`,
 		New:  `	if v.last < v.state.durable && v.last > v.state.durable {`,
-		Dies: crash("20000"),
+		Dies: unit("TestNoFlippedByteIsCutAfterACleanClose"),
 	},
 	{
 		ID:     "missing-segment-unnoticed",
@@ -62,7 +62,7 @@ var surveyMutants = []Mutant{
 		File:   "wal/survey.go", Func: "survey.walk",
 		Old:  `if id != 0 && !slices.Contains(v.segments, id) {`,
 		New:  `if id != 0 && id > v.state.live && !slices.Contains(v.segments, id) {`,
-		Dies: crash("20000"),
+		Dies: unit("TestAMissingSegmentIsNotAShorterLog"),
 	},
 	{
 		ID:     "gap-between-segments-unnoticed",
@@ -71,7 +71,7 @@ var surveyMutants = []Mutant{
 		File:   "wal/survey.go", Func: "survey.checkGap",
 		Old:  `	if len(c.batches) == 0 || c.batches[0].first == v.last+1 {`,
 		New:  `	if len(c.batches) == 0 || c.batches[0].first >= v.last+1 {`,
-		Dies: crash("20000"),
+		Dies: unit("TestAMissingSegmentIsNotAShorterLog"),
 	},
 	{
 		ID:     "segments-in-wrong-order",
@@ -79,7 +79,7 @@ var surveyMutants = []Mutant{
 		File:   "wal/survey.go", Func: "survey.walk",
 		Old:  `	for _, id := range v.segments {`,
 		New:  `	for _, id := range slices.Backward(v.segments) {`,
-		Dies: crash("20000"),
+		Dies: unit("TestDumpGoesOnWithoutVitalState"),
 	},
 	{
 		ID:     "obsolete-segment-read",
@@ -91,7 +91,7 @@ var surveyMutants = []Mutant{
 		}
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: unit("TestEveryFailedDiskCallIsFinal"),
 	},
 	{
 		ID:     "batch-checksum-unchecked",
@@ -99,15 +99,7 @@ var surveyMutants = []Mutant{
 		File:   "wal/batch.go", Func: "decodeBatch",
 		Old:  `	if size > len(rest)-head || checksum(rest[4:head]) != le.Uint32(rest) {`,
 		New:  `	if size > len(rest)-head {`,
-		Dies: crash("20000"),
-	},
-	{
-		ID:     "batch-count-believed",
-		Breaks: "the number of records in a batch is bounded by what is there",
-		File:   "wal/batch.go", Func: "decodeBatch",
-		Old:  `count == 0 || count > (len(rest)-batchHeaderBytes)/entryBytes ||`,
-		New:  `count == 0 ||`,
-		Dies: crash("20000"),
+		Dies: unit("TestDumpShowsEachStateAndChangesNothing"),
 	},
 	{
 		ID:     "record-bound-to-no-batch",
@@ -116,7 +108,7 @@ var surveyMutants = []Mutant{
 		File:   "wal/batch.go", Func: "entry.record",
 		Old:  ` || binary.LittleEndian.Uint32(e.raw) != e.headerSum {`,
 		New:  ` {`,
-		Dies: crash("20000"),
+		Dies: unit("TestASoundRecordThatIsNotTheBatchsOwnIsDamage"),
 	},
 	{
 		ID:     "damaged-record-taken",
@@ -125,7 +117,7 @@ var surveyMutants = []Mutant{
 		File:   "wal/batch.go", Func: "entry.record",
 		Old:  `	return r, err == nil`,
 		New:  `	return r, err == nil || size > 0`,
-		Dies: crash("20000"),
+		Dies: unit("TestDumpShowsEachStateAndChangesNothing"),
 	},
 	{
 		ID:     "another-lifes-batch-taken",
@@ -136,7 +128,7 @@ var surveyMutants = []Mutant{
 `,
 		New: ` &&
 `,
-		Dies: crash("20000"),
+		Dies: unit("TestABatchOfAnotherSegmentOrMemberIsNone"),
 	},
 	{
 		ID:     "another-members-batch-taken",
@@ -144,7 +136,7 @@ var surveyMutants = []Mutant{
 		File:   "wal/batch.go", Func: "ours",
 		Old:  `		(incarnation == 0 || paxos.Incarnation(le.Uint64(b[8:])) == incarnation)`,
 		New:  `		(incarnation == 0 || paxos.Incarnation(le.Uint64(b[8:])) != 0)`,
-		Dies: crash("20000"),
+		Dies: unit("TestABatchOfAnotherSegmentOrMemberIsNone"),
 	},
 	{
 		ID:     "chain-goes-on-over-a-gap",
@@ -152,7 +144,7 @@ var surveyMutants = []Mutant{
 		File:   "wal/chain.go", Func: "readChain",
 		Old:  ` || len(c.batches) > 0 && b.first != c.batches[len(c.batches)-1].next() {`,
 		New:  ` {`,
-		Dies: crash("20000"),
+		Dies: unit("TestAChainDoesNotGoOnOverAGapInItsLSNs"),
 	},
 	{
 		ID:     "damage-of-no-slot-passed-over",
@@ -168,7 +160,7 @@ var surveyMutants = []Mutant{
 		return nil
 	}
 `,
-		Dies: crash("20000"),
+		Dies: unit("TestADamagedBatchHeaderIsRefusedByPlaceAndLSN"),
 	},
 	{
 		ID:     "lost-slot-taken-for-empty",
@@ -179,7 +171,7 @@ var surveyMutants = []Mutant{
 `,
 		New: `	_ = u
 `,
-		Dies: crash("20000"),
+		Dies: unit("TestADamagedRecordStaysUnknownUntilItIsWrittenAgain"),
 	},
 	{
 		ID:     "older-record-stands-in-for-a-lost-one",
@@ -190,7 +182,7 @@ var surveyMutants = []Mutant{
 		l.foundDamaged(s, e)
 	} else {`,
 		New:  `	if e.State != Corrupt {`,
-		Dies: crash("20000"),
+		Dies: unit("TestADamagedRecordHidesAnEarlierOneAndNotALaterOne"),
 	},
 	{
 		ID:     "lost-vote-without-bound",
@@ -198,7 +190,7 @@ var surveyMutants = []Mutant{
 		File:   "wal/open.go", Func: "Log.foundDamaged",
 		Old:  `Ballot: l.state.Promised, LSN`,
 		New:  `LSN`,
-		Dies: crash("20000"),
+		Dies: unit("TestNoFlippedByteBelowTheWatermarkIsCutSilently"),
 	},
 	{
 		ID:     "unsynced-tail-trusted",
@@ -210,7 +202,7 @@ var surveyMutants = []Mutant{
 	}
 	return l.rewrite(live, v.tail.batches)`,
 		New:  `	return nil`,
-		Dies: crash("20000"),
+		Dies: unit("TestRecoveryDoesNotTrustWhatAFailedSyncLeftInTheCache"),
 	},
 	{
 		ID:     "torn-header-left-behind",
@@ -218,7 +210,7 @@ var surveyMutants = []Mutant{
 		File:   "wal/open.go", Func: "Log.resume",
 		Old:  `	if v.last <= l.state.durable && !v.cut {`,
 		New:  `	if v.last <= l.state.durable {`,
-		Dies: crash("20000"),
+		Dies: unit("FuzzOpen"),
 	},
 	{
 		ID:     "rewrite-not-synced",
@@ -230,7 +222,7 @@ var surveyMutants = []Mutant{
 	}
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: unit("TestAFullDiskIsFinalAndLosesNothing"),
 	},
 	{
 		ID:     "rewrite-in-place",
@@ -266,7 +258,7 @@ var surveyMutants = []Mutant{
 		return err
 	}
 `,
-		Dies: crash("20000"),
+		Dies: unit("FuzzOpen"),
 	},
 	{
 		ID:     "recycled-name-not-synced",
@@ -277,7 +269,7 @@ var surveyMutants = []Mutant{
 	}
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: unit("TestARecycledFileThatKeepsItsOldNameBringsNothingBack"),
 	},
 	{
 		ID:     "directory-not-synced-at-start",
@@ -289,7 +281,7 @@ var surveyMutants = []Mutant{
 	}
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: unit("TestANameThatAnEarlierProcessLeftUnsyncedIsSyncedBeforeItIsTrusted"),
 	},
 	{
 		ID:     "half-made-files-kept",
@@ -297,7 +289,7 @@ var surveyMutants = []Mutant{
 		File:   "wal/open.go", Func: "Log.tidy",
 		Old:  `	for _, name := range files.temps {`,
 		New:  `	for _, name := range files.temps[:0] {`,
-		Dies: crash("20000"),
+		Dies: unit("TestAFullDiskIsFinalAndLosesNothing"),
 	},
 	{
 		ID:     "log-opened-twice",
@@ -310,6 +302,6 @@ var surveyMutants = []Mutant{
 		lock, err = fs.OpenRead(join(dir, vitalName))
 	}
 `,
-		Dies: crash("20000"),
+		Dies: unit("TestALockedDirectoryIsRefused"),
 	},
 }

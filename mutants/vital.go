@@ -3,20 +3,6 @@ package mutants
 // vitalMutants are of the state without which a member may not vote.
 var vitalMutants = []Mutant{
 	{
-		ID:     "older-copy-taken",
-		Breaks: "the copy with the highest sequence counts",
-		File:   "wal/vital.go", Func: "readVital",
-		Old: `		if err != nil || sequence < v.sequence {
-			continue
-		}
-		if sequence > v.sequence {`,
-		New: `		if err != nil || v.sequence > 0 && sequence > v.sequence {
-			continue
-		}
-		if sequence != v.sequence {`,
-		Dies: crash("20000"),
-	},
-	{
 		ID:     "halves-in-one-sync",
 		Breaks: "the second half of the copies is begun only when the first is durable",
 		File:   "wal/vital.go", Func: "vitalFile.write",
@@ -32,7 +18,7 @@ var vitalMutants = []Mutant{
 	}
 	v.sequence++
 	return nil`,
-		Dies: crash("20000"),
+		Dies: unit("TestASurvivingCopyIsNeverWrittenOverBeforeAnotherIsDurable"),
 	},
 	{
 		ID:     "vital-state-not-synced",
@@ -44,7 +30,7 @@ var vitalMutants = []Mutant{
 		}
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: crash("500"),
 	},
 	{
 		ID:     "one-half-only",
@@ -52,7 +38,7 @@ var vitalMutants = []Mutant{
 		File:   "wal/vital.go", Func: "vitalFile.write",
 		Old:  `	for _, half := range v.halves {`,
 		New:  `	for _, half := range v.halves[:1] {`,
-		Dies: crash("20000"),
+		Dies: unit("TestTheFormatIsByteForByteThatOfTheGoldenFiles"),
 	},
 	{
 		ID:     "sequence-not-raised",
@@ -61,7 +47,7 @@ var vitalMutants = []Mutant{
 		Old: `	v.sequence++
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: unit("TestTheFormatIsByteForByteThatOfTheGoldenFiles"),
 	},
 	{
 		ID:     "latest-half-written-first",
@@ -72,7 +58,7 @@ var vitalMutants = []Mutant{
 	}
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: unit("TestASurvivingCopyIsNeverWrittenOverBeforeAnotherIsDurable"),
 	},
 	{
 		ID:     "vital-checksum-unchecked",
@@ -82,7 +68,7 @@ var vitalMutants = []Mutant{
 `,
 		New: ` ||
 `,
-		Dies: crash("20000"),
+		Dies: unit("TestASurvivingCopyIsNeverWrittenOverBeforeAnotherIsDurable"),
 	},
 	{
 		ID:     "misdirected-copy-taken",
@@ -91,7 +77,7 @@ var vitalMutants = []Mutant{
 		File:   "wal/vital.go", Func: "decodeVital",
 		Old:  ` || le.Uint32(b[12:]) != copyNumber {`,
 		New:  ` {`,
-		Dies: crash("20000"),
+		Dies: unit("TestACopyOfTheVitalStateInAnothersPlaceDoesNotCount"),
 	},
 	{
 		ID:     "newer-format-read",
@@ -99,7 +85,7 @@ var vitalMutants = []Mutant{
 		File:   "wal/vital.go", Func: "decodeVital",
 		Old:  `v.major() > formatNewest.major()`,
 		New:  `v.major() > formatNewest.major()+1`,
-		Dies: crash("20000"),
+		Dies: unit("TestANewerMinorFormatIsReadAndANewerMajorOneIsRefused"),
 	},
 	{
 		ID:     "founders-length-believed",
@@ -110,7 +96,7 @@ var vitalMutants = []Mutant{
 	}
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: unit("TestALengthOfFoundersBeyondTheBlockIsNotBelieved"),
 	},
 	{
 		ID:     "all-copies-damaged-is-new",
@@ -121,7 +107,7 @@ var vitalMutants = []Mutant{
 		return`,
 		New: `	if v.sequence == 0 && latest.Node != 0 {
 		return`,
-		Dies: crash("20000"),
+		Dies: unit("TestEveryCombinationOfDamagedCopiesOfTheVitalStateIsSurvivedButAll"),
 	},
 	{
 		ID:     "format-name-not-synced",
@@ -130,7 +116,7 @@ var vitalMutants = []Mutant{
 		File:   "wal/vital.go", Func: "createVital",
 		Old:  `	return fs.SyncDir(dir)`,
 		New:  `	return nil`,
-		Dies: crash("20000"),
+		Dies: crash("500"),
 	},
 	{
 		ID:     "format-in-place",
@@ -158,7 +144,7 @@ var vitalMutants = []Mutant{
 		return err
 	}
 `,
-		Dies: crash("20000"),
+		Dies: unit("TestAPowerCutBeforeAnyDiskCallLosesNothingAcknowledged"),
 	},
 	{
 		ID:     "boot-not-raised",
@@ -168,7 +154,7 @@ var vitalMutants = []Mutant{
 		Old: `		s.Boot++
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: unit("TestTheFormatIsByteForByteThatOfTheGoldenFiles"),
 	},
 	{
 		ID:     "boot-overflows",
@@ -176,7 +162,7 @@ var vitalMutants = []Mutant{
 		File:   "wal/open.go", Func: "Log.raiseBoot",
 		Old:  `	if l.state.Boot == math.MaxUint32 {`,
 		New:  `	if l.state.Boot == 0 && l.dir == "" && math.MaxUint32 > 0 {`,
-		Dies: crash("20000"),
+		Dies: unit("TestABootNumberIsNeverUsedAgainNotEvenTheHighest"),
 	},
 	{
 		ID:     "boot-in-memory-only",
@@ -187,7 +173,7 @@ var vitalMutants = []Mutant{
 `,
 		New: `	return func(change func(*state)) error { change(&l.state); return nil }(func(s *state) {
 `,
-		Dies: crash("20000"),
+		Dies: unit("TestTheFormatIsByteForByteThatOfTheGoldenFiles"),
 	},
 	{
 		ID:     "recovered-watermark-not-written",
@@ -196,7 +182,7 @@ var vitalMutants = []Mutant{
 		Old: `		s.durable = last
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: unit("TestWhatRecoveryVouchedForIsNotCutByTheNext"),
 	},
 	{
 		ID:     "foreign-log-opened",
@@ -205,7 +191,7 @@ var vitalMutants = []Mutant{
 		File:   "wal/open.go", Func: "Log.openVital",
 		Old:  `if s.Cluster != l.options.Cluster || s.Node != l.options.Node {`,
 		New:  `if s.Cluster != l.options.Cluster && s.Node != l.options.Node {`,
-		Dies: crash("20000"),
+		Dies: unit("TestAnotherMembersDirectoryIsRefused"),
 	},
 	{
 		ID:     "segments-without-vital-state-formatted-over",
@@ -216,7 +202,7 @@ var vitalMutants = []Mutant{
 			return fmt.Errorf("%w: %s has segments and no vital state: put back the file %s, or replace the member by a new one", ErrMayNotVote, l.dir, vitalName)
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: unit("TestSegmentsWithoutVitalStateAreRefused"),
 	},
 	{
 		ID:     "empty-directory-formatted-unasked",
@@ -227,7 +213,7 @@ var vitalMutants = []Mutant{
 			return notFormatted(l.dir)
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: unit("TestADirectoryIsFormattedOnlyWithAnIncarnation"),
 	},
 	{
 		ID:     "promise-below-a-record",
@@ -239,6 +225,6 @@ var vitalMutants = []Mutant{
 	}
 `,
 		New:  "",
-		Dies: crash("20000"),
+		Dies: unit("TestRecoveryRaisesThePromiseToEveryBallotThatItFinds"),
 	},
 }

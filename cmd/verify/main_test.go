@@ -19,7 +19,7 @@ func try(t *testing.T, args ...string) (code int, stdout, stderr string) {
 
 func TestACommandThatMakesNoSenseIsRefusedBeforeAnythingIsDone(t *testing.T) {
 	for _, args := range [][]string{
-		{"nothing"}, {"crash", "now"}, {"crash", "--image", "5"}, {"mutants", "--third", "7"}, {"mutants", "--table"},
+		{"nothing"}, {"crash", "now"}, {"crash", "--image", "5"}, {"mutants", "--third", "7"}, {"mutants", "--table", "--third", "1"},
 		{"mutants", "--table", "--all-layers", "--only", "vote"}, {"mutants", "--only", "no such mutant"},
 		{"sim", "--trace"}, {"sim", "--schedule", "no such file"}, {"fuzz", "--only", "no such target"},
 	} {
