@@ -76,7 +76,7 @@ type step struct {
 	arg    int16
 }
 
-// Explore visits every state of the world within its bounds, or goes on until a rule is broken, which is in the result and not an error. It uses about 60 bytes a state.
+// Explore visits every state of the world within its bounds, or goes on until a rule is broken, which is in the result and not an error. It uses about 100 bytes a state.
 func (w World) Explore(opt Options) (Result, error) {
 	start := time.Now()
 	x := newExplorer(&w, opt)

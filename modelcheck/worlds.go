@@ -114,6 +114,14 @@ var worlds = []World{
 		goals:   twoLead | readIsServed,
 	},
 	{
+		Name:    "first-reads",
+		About:   "3 acceptors, 2 proposers with a ballot each, the later of which is read from before it has recovered, 1 slot",
+		members: members(3, accept, propose(1, 1), propose(0, 1).reading(1)),
+		slots:   1,
+		lost:    hints,
+		goals:   valueIsAdopted | twoLead | readIsServed,
+	},
+	{
 		Name:       "forwarded-reads",
 		About:      "2 acceptors, 2 proposers with a ballot each, which hand their reads to who leads, 1 slot",
 		members:    members(2, accept, propose(0, 1).reading(2), propose(1, 1).reading(1)),
@@ -150,6 +158,17 @@ var worlds = []World{
 		slots:   1,
 		lost:    hints,
 		goals:   valueIsAdopted | twoLead | leaderIsDeposed | chosenLater,
+	},
+	{
+		Name:    "crashes",
+		About:   "3 acceptors, of which two crash, disks that sync at any time, 2 proposers with a ballot each, one without commands, 1 slot",
+		Large:   true,
+		members: members(3, accept.crashing(1), propose(1, 1), propose(0, 1)),
+		slots:   1,
+		crashes: 2,
+		disk:    anyTime,
+		lost:    hints,
+		goals:   valueIsAdopted | twoLead | voteIsLost | promiseIsLost,
 	},
 	{
 		Name:    "two-slots",
