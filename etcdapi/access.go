@@ -73,6 +73,15 @@ var accessOf = map[string]access{
 	"/etcdserverpb.Auth/RoleGrantPermission":  judged,
 	"/etcdserverpb.Auth/RoleRevokePermission": judged,
 
+	// What these do in the name of the caller is judged as the reads and writes that it is.
+	"/v3lockpb.Lock/Lock":             judged,
+	"/v3lockpb.Lock/Unlock":           judged,
+	"/v3electionpb.Election/Campaign": judged,
+	"/v3electionpb.Election/Proclaim": judged,
+	"/v3electionpb.Election/Leader":   judged,
+	"/v3electionpb.Election/Observe":  judged,
+	"/v3electionpb.Election/Resign":   judged,
+
 	"/grpc.health.v1.Health/Check": anyone,
 	"/grpc.health.v1.Health/List":  anyone,
 	"/grpc.health.v1.Health/Watch": anyone,

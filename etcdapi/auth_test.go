@@ -18,6 +18,9 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"synod.dev/synod/etcdapi/v3electionpb"
+	"synod.dev/synod/etcdapi/v3lockpb"
+
 	"synod.dev/synod/kv"
 )
 
@@ -120,6 +123,9 @@ var sensible = map[string]proto.Message{
 	"/etcdserverpb.Auth/RoleGet":            &pb.AuthRoleGetRequest{Role: "root"},
 	"/etcdserverpb.Maintenance/Downgrade":   &pb.DowngradeRequest{},
 	"/etcdserverpb.Maintenance/Defragment":  &pb.DefragmentRequest{},
+	"/v3lockpb.Lock/Unlock":                 &v3lockpb.UnlockRequest{Key: []byte("b")},
+	"/v3electionpb.Election/Proclaim":       &v3electionpb.ProclaimRequest{Leader: &v3electionpb.LeaderKey{Key: []byte("b"), Lease: 1}},
+	"/v3electionpb.Election/Resign":         &v3electionpb.ResignRequest{Leader: &v3electionpb.LeaderKey{Key: []byte("b")}},
 	"/etcdserverpb.Auth/UserChangePassword": &pb.AuthUserChangePasswordRequest{Name: "root", Password: "x"},
 }
 

@@ -22,6 +22,8 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"synod.dev/synod"
+	"synod.dev/synod/etcdapi/v3electionpb"
+	"synod.dev/synod/etcdapi/v3lockpb"
 	"synod.dev/synod/kv"
 	"synod.dev/synod/paxos"
 )
@@ -245,6 +247,8 @@ func (s *Server) serveGRPC(maxConcurrentStreams uint32) {
 	pb.RegisterWatchServer(s.grpc, &watchService{Server: s})
 	pb.RegisterLeaseServer(s.grpc, &leaseService{Server: s})
 	pb.RegisterAuthServer(s.grpc, &authService{Server: s})
+	v3lockpb.RegisterLockServer(s.grpc, &lockService{Server: s})
+	v3electionpb.RegisterElectionServer(s.grpc, &electionService{Server: s})
 	s.health = health.NewServer()
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	s.metrics.resolve(s.grpc)
