@@ -23,16 +23,18 @@ type pendingInstallation struct {
 }
 
 // receive has each machine write its section to the side. show is called now and then. On error nothing is left of it.
-func (n *Node) receive(r *snapshot.Reader, show func(snapshot.Header)) (rc *received, err error) {
-	rc = &received{slot: r.Header().Slot}
-	var w *snapshot.Writer
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, rc.discard())
-		}
-	}()
-	if w, err = n.beginFile(rc, r.Header()); err != nil {
-		return nil, err
+func (n *Node) receive(r *snapshot.Reader, show func(snapshot.Header)) (*received, error) {
+	rc := &received{slot: r.Header().Slot}
+	if err := n.receiveInto(rc, r, show); err != nil {
+		return nil, errors.Join(err, rc.discard())
+	}
+	return rc, nil
+}
+
+func (n *Node) receiveInto(rc *received, r *snapshot.Reader, show func(snapshot.Header)) error {
+	w, err := n.beginFile(rc, r.Header())
+	if err != nil {
+		return err
 	}
 	for {
 		id, err := r.Next()
@@ -43,16 +45,16 @@ func (n *Node) receive(r *snapshot.Reader, show func(snapshot.Header)) (rc *rece
 			err = n.receiveSection(rc, id, &shownReader{r, show}, w)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if w != nil {
-		if err := w.Close(); err != nil {
-			return nil, err
-		}
-		return rc, rc.file.seal()
+	if w == nil {
+		return nil
 	}
-	return rc, nil
+	if err := w.Close(); err != nil {
+		return err
+	}
+	return rc.file.seal()
 }
 
 // shownReader reads a section and shows how it goes.
