@@ -39,10 +39,11 @@ type Members struct {
 	path  string
 	fail  func(error)
 
-	applied, saved paxos.Slot
+	applied paxos.Slot
 
-	mu   sync.RWMutex
-	list []*pb.Member // sorted by their first peer URL; replaced, never changed
+	mu    sync.RWMutex
+	saved paxos.Slot   // that the file covers
+	list  []*pb.Member // sorted by their first peer URL; replaced, never changed
 }
 
 // OpenMembers reads the state in the file at path, if there is one, over the founders: those who are members, with
@@ -111,12 +112,16 @@ func (m *Members) publish(published *pb.Member) bool {
 }
 
 // Applied returns the last slot that the file covered when it was opened, or has been saved since.
-func (m *Members) Applied() paxos.Slot { return m.saved }
+func (m *Members) Applied() paxos.Slot {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.saved
+}
 
 // Advance notes that everything up to slot has been applied, and saves it now and then.
 func (m *Members) Advance(slot paxos.Slot) {
 	m.applied = max(m.applied, slot)
-	if m.applied >= m.saved+saveEvery {
+	if m.applied >= m.Applied()+saveEvery {
 		m.save()
 	}
 }
@@ -133,6 +138,8 @@ func (m *Members) save() {
 		m.fail(fmt.Errorf("cannot save the file of members: %w", err))
 		return
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.saved = m.applied
 }
 
@@ -208,8 +215,13 @@ func replaceFile(files disk.FS, path string, content []byte) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := files.Rename(fresh, path); err != nil {
+	return renameFile(files, fresh, path)
+}
+
+// renameFile gives a file another name in its directory, durably.
+func renameFile(files disk.FS, from, to string) error {
+	if err := files.Rename(from, to); err != nil {
 		return err
 	}
-	return files.SyncDir(filepath.Dir(path))
+	return files.SyncDir(filepath.Dir(to))
 }

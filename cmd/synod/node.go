@@ -38,6 +38,8 @@ func openNode(config *serverconfig.Config, peerTLS *tls.Config, machines map[byt
 		Heartbeat:       config.Heartbeat,
 		ElectionTimeout: config.ElectionTimeout,
 		MaxCommandBytes: config.MaxRequestBytes + commandOverhead,
+		LogBytes:        config.LogBytes,
+		SnapshotRate:    config.SnapshotRate,
 		Logger:          logger,
 		Events:          observer.Events(),
 	})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -24,10 +25,24 @@ type report struct {
 	Promised    string         `json:"promised"`
 	Chosen      uint64         `json:"chosen"`
 	Applied     uint64         `json:"applied"`
+	Trimmed     uint64         `json:"trimmed"` // the log begins after this slot
 	Durable     uint64         `json:"durable"`
 	Pending     int            `json:"pending"`
+	Transfer    *transfer      `json:"transfer,omitempty"`
 	Fsync       latency        `json:"fsync"`
 	Members     []memberReport `json:"members"`
+}
+
+// transfer is how far a snapshot has come that the member fetches from another.
+type transfer struct {
+	From  string `json:"from"`
+	Slot  uint64 `json:"slot"`
+	Bytes int64  `json:"bytes"`
+	Total int64  `json:"total"` // about; 0 if the sender does not know
+}
+
+func (t *transfer) String() string {
+	return fmt.Sprintf("fetching a snapshot from member %s: %d of about %d MiB", t.From, t.Bytes>>20, t.Total>>20)
 }
 
 // latency summarises durations in milliseconds.
@@ -79,12 +94,16 @@ func newReport(name string, s synod.Status) report {
 		Promised:    s.Promised.String(),
 		Chosen:      uint64(s.Chosen),
 		Applied:     uint64(s.Applied),
+		Trimmed:     uint64(s.Trimmed),
 		Durable:     uint64(s.Durable),
 		Pending:     s.Pending,
 		Fsync:       latency{Count: s.Sync.Count, P50: inMilliseconds(s.Sync.P50), P99: inMilliseconds(s.Sync.P99), Max: inMilliseconds(s.Sync.Max)},
 	}
 	if s.Leader != 0 {
 		r.Leader = hex(uint64(s.Leader))
+	}
+	if t := s.Transfer; t != nil {
+		r.Transfer = &transfer{From: hex(uint64(t.From)), Slot: uint64(t.Slot), Bytes: t.Bytes, Total: t.Total}
 	}
 	for _, m := range s.Members {
 		r.Members = append(r.Members, memberReport{

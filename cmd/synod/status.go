@@ -251,22 +251,24 @@ func tabulate(answers []answer) []row {
 
 func printRows(w io.Writer, rows []row) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "NAME\tID\tROLES\tLEADER\tBALLOT\tCHOSEN\tAPPLIED\tLAG\tFSYNC P50\tP99\tVERSION\tSTATE")
+	fmt.Fprintln(t, "NAME\tID\tROLES\tLEADER\tBALLOT\tCHOSEN\tAPPLIED\tTRIMMED\tLAG\tFSYNC P50\tP99\tVERSION\tSTATE")
 	for _, r := range rows {
 		state := "reachable"
 		if !r.Reachable {
 			state = "unreachable: " + r.Reason
 		} else if r.Reason != "" {
 			state = r.Reason
+		} else if r.Report != nil && r.Report.Transfer != nil {
+			state = r.Report.Transfer.String()
 		}
 		name := cmp.Or(r.Name, r.Endpoint)
 		if r.Report == nil {
-			fmt.Fprintf(t, "%s\t%s\t%s\t-\t-\t-\t-\t-\t-\t-\t-\t%s\n", name, cmp.Or(r.ID, "-"), cmp.Or(shortRoles(r.Roles), "-"), state)
+			fmt.Fprintf(t, "%s\t%s\t%s\t-\t-\t-\t-\t-\t-\t-\t-\t-\t%s\n", name, cmp.Or(r.ID, "-"), cmp.Or(shortRoles(r.Roles), "-"), state)
 			continue
 		}
 		p := r.Report
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%.2fms\t%.2fms\t%s\t%s\n", name, r.ID, cmp.Or(shortRoles(r.Roles), "-"), cmp.Or(p.Leader, "none"), p.Ballot,
-			p.Chosen, p.Applied, r.Lag, p.Fsync.P50, p.Fsync.P99, p.Version, state)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%.2fms\t%.2fms\t%s\t%s\n", name, r.ID, cmp.Or(shortRoles(r.Roles), "-"), cmp.Or(p.Leader, "none"), p.Ballot,
+			p.Chosen, p.Applied, p.Trimmed, r.Lag, p.Fsync.P50, p.Fsync.P99, p.Version, state)
 	}
 	return t.Flush()
 }

@@ -65,11 +65,11 @@ func TestStatusShowsEveryMemberAndJudges(t *testing.T) {
 		want      []string
 	}{
 		{"all asked", []string{m1, m2, m3}, "", []string{
-			"m1 1 leader pal 1 7.1.1 101 100 1 0.25ms 3.00ms 0.1.0 reachable",
+			"m1 1 leader pal 1 7.1.1 101 100 0 1 0.25ms 3.00ms 0.1.0 reachable",
 			"m2 2 pal 1 7.1.1 91 90 11 0.25ms 3.00ms 0.1.0 reachable",
-			"m3 3 pal 1 7.1.1 101 100 1 0.25ms 3.00ms 0.1.0 reachable"}},
-		{"one asked", []string{m1}, "", []string{"m2 2 pal - - - - - - - - not asked; m1 hears it"}},
-		{"one asked that misses one", []string{alone}, "m3 is unreachable", []string{"m3 3 pal - - - - - - - - unreachable: not asked; m1 does not hear it"}},
+			"m3 3 pal 1 7.1.1 101 100 0 1 0.25ms 3.00ms 0.1.0 reachable"}},
+		{"one asked", []string{m1}, "", []string{"m2 2 pal - - - - - - - - - not asked; m1 hears it"}},
+		{"one asked that misses one", []string{alone}, "m3 is unreachable", []string{"m3 3 pal - - - - - - - - - unreachable: not asked; m1 does not hear it"}},
 		{"one gone", []string{m1, m2, gone.Listener.Addr().String()}, "is unreachable", []string{"unreachable: connect: connection refused"}},
 		{"a stranger", []string{stranger.URL}, "no Synod member serves there", []string{"404 Not Found"}},
 		{"nobody leads", []string{lost}, "there is no leader", []string{"m1 1 pal none "}},

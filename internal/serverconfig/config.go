@@ -37,6 +37,9 @@ type Config struct {
 
 	ProgressInterval time.Duration // of watches
 
+	LogBytes     int64 // kept of the replicated log, for members that lag
+	SnapshotRate int64 // bytes a second of snapshots sent to other members
+
 	MaxRequestBytes      int
 	MaxTxnOps            int
 	MaxConcurrentStreams uint32

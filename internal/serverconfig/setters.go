@@ -41,7 +41,7 @@ func oneOf(field func(*Config) *string, choices ...string) setter {
 	}
 }
 
-func number[N int | uint32](field func(*Config) *N, low, high uint64) setter {
+func number[N int | int64 | uint32](field func(*Config) *N, low, high uint64) setter {
 	return func(c *Config, value string) error {
 		n, err := strconv.ParseUint(value, 10, 64)
 		if err != nil || n < low || n > high {
