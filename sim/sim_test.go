@@ -63,3 +63,16 @@ func TestASeedPlaysTheSameTwiceAndFromItsSchedule(t *testing.T) {
 		}
 	}
 }
+
+func TestWorldsPlayedAtTheSameTimeDoNotTouchEachOther(t *testing.T) {
+	alone := Run(Options{Seed: 7, Steps: 5000}).Hash
+	hashes := make(chan uint64)
+	for range 4 {
+		go func() { hashes <- Run(Options{Seed: 7, Steps: 5000}).Hash }()
+	}
+	for range 4 {
+		if hash := <-hashes; hash != alone {
+			t.Errorf("hash %x beside others, %x alone", hash, alone)
+		}
+	}
+}
