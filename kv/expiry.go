@@ -100,8 +100,9 @@ func after(t, d time.Duration) time.Duration {
 func (e *expiry) catchUp() {
 	for i := range e.heap.all {
 		d := &e.heap.all[i]
-		lived := max(0, e.clock-d.renewedAt-clockStepMax)
-		d.at = min(d.at, after(e.clockAt-lived, d.ttl))
+		if lived := e.clock - d.renewedAt - clockStepMax; lived > 0 { // if not, it may have been renewed after the clock was read
+			d.at = min(d.at, after(e.clockAt-lived, d.ttl))
+		}
 	}
 	heap.Init(&e.heap)
 	e.missed = 0

@@ -456,3 +456,16 @@ func TestStepOfTheLeaseClockThatWasUnderWayAtTheRenewalIsNotCounted(t *testing.T
 		t.Fatalf("proposes %v at once", u)
 	}
 }
+
+// TestALeaseGrantedAfterTheClockWasReadLivesItsTime: what the clock says about older leases is nothing to it.
+func TestALeaseGrantedAfterTheClockWasReadLivesItsTime(t *testing.T) {
+	now := time.Duration(0)
+	e := newExpiry(func() time.Duration { return now })
+	e.update(nil, 10*clockStepMax) // this member was away, and has missed much
+	now += clockStep - 1
+	e.update([]leased{{id: 7, lease: lease{ttl: 1, renewed: 3, renewedAt: 10 * clockStepMax}}}, 10*clockStepMax)
+	e.next()
+	if got := e.remaining(7); got != time.Second {
+		t.Errorf("a lease of 1 s has %v left at once", got)
+	}
+}
