@@ -90,7 +90,7 @@ func (h *hub) nextReading() (r reading) {
 		}
 	}
 	slices.SortFunc(r.watchers, func(a, b *watcher) int { return cmp.Compare(a.next, b.next) })
-	r.recalled = h.recent.covers(r.from) && r.from >= h.store.CompactRevision() // what is compacted is gone, remembered or not
+	r.recalled = h.recent.covers(r.from) && r.from > h.store.CompactRevision() // what is compacted is gone, and so is prev_kv at that revision, remembered or not
 	return r
 }
 
