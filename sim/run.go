@@ -34,9 +34,9 @@ const stepsDefault = 100_000
 
 // Run plays one seed, or one schedule. It is deterministic, and safe to call from several goroutines.
 func Run(o Options) Result {
-	s := o.Schedule
-	if s == nil {
-		s = &Schedule{Seed: o.Seed, Steps: o.Steps, Config: drawConfig(o.Seed)}
+	s := Schedule{Seed: o.Seed, Steps: o.Steps, Config: drawConfig(o.Seed)}
+	if o.Schedule != nil {
+		s = *o.Schedule
 	}
 	if s.Steps == 0 {
 		s.Steps = stepsDefault
@@ -46,8 +46,8 @@ func Run(o Options) Result {
 		return Result{Seed: s.Seed, Config: s.Config, Violation: err}
 	}
 	w.extra = o.extra
-	w.play(s)
-	return w.result(s)
+	w.play(&s)
+	return w.result(&s)
 }
 
 // play runs the part with faults, then the part in which everything must finish.
