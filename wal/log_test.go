@@ -177,3 +177,42 @@ func TestTheLogIsTheSameOnTheRealDisk(t *testing.T) {
 	}
 	mustClose(t, l)
 }
+
+// The log says how far it can be trimmed so that whole segments go, enough stays, and nothing above a limit is lost.
+func TestTheTrimPointKeepsWhatIsWanted(t *testing.T) {
+	fs := disk.NewMem()
+	l, err := Open(fs, "/log", Options{Cluster: 1, Node: 1, Incarnation: 1, SegmentBytes: 16 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for slot := paxos.Slot(1); slot <= 40; slot++ {
+		if _, err := l.Append([]*paxos.Record{{Kind: paxos.RecordAccept, Slot: slot, Ballot: paxos.Ballot{Round: 1, Node: 1, Boot: 1}, Value: make([]byte, 7<<10)}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Sync(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if size := l.Size(); size != 19*16<<10 { // two records a segment; the last segment is being written to
+		t.Fatalf("%d bytes in full segments", size)
+	}
+	for _, tc := range []struct {
+		keep  int64
+		limit paxos.Slot
+		want  paxos.Slot
+	}{
+		{0, 100, 38}, {0, 10, 10}, {0, 9, 8}, {0, 1, 0}, {0, 0, 0},
+		{16 << 10, 100, 36}, {4 * 16 << 10, 100, 30}, {4 * 16 << 10, 7, 6}, {19 * 16 << 10, 100, 0}, {1 << 40, 100, 0},
+	} {
+		if got := l.TrimPoint(tc.keep, tc.limit); got != tc.want {
+			t.Errorf("keeping %d bytes, at most slot %d: trim to %d, want %d", tc.keep, tc.limit, got, tc.want)
+		}
+	}
+	if err := l.Trim(l.TrimPoint(4*16<<10, 100)); err != nil {
+		t.Fatal(err)
+	}
+	if size := l.Size(); size != 4*16<<10 {
+		t.Errorf("%d bytes are left", size)
+	}
+}

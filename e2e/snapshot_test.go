@@ -1,0 +1,137 @@
+package e2e
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+var storeMiB = flag.Int("store-mib", 320, "how much is written while a member is away, in MiB")
+
+const (
+	// walBytes is the least that --wal-bytes takes.
+	walBytes = 128 << 20
+	// bulkBytes is the size of each value of the bulk.
+	bulkBytes = 1 << 20
+	// calmFor is how long writes are measured without a transfer beside them.
+	calmFor = 5 * time.Second
+)
+
+// TestAMemberThatMissedMoreThanTheLogComesBackBySnapshot writes more than the log keeps while a member is away. It comes back by a snapshot and is equal; how fast writes
+// are beside the transfer, and how much memory it takes, is printed.
+func TestAMemberThatMissedMoreThanTheLogComesBackBySnapshot(t *testing.T) {
+	c := startCluster(t, 3)
+	for _, m := range c.members {
+		m.flags = append(m.flags, fmt.Sprintf("--wal-bytes=%d", walBytes))
+		m.stop()
+		m.start()
+	}
+	for _, m := range c.members {
+		m.awaitReady()
+	}
+	away := c.follower()
+	away.stop()
+	writer := c.leader()
+	writeBulk(t, writer)
+	for _, m := range c.members {
+		if m != away {
+			m.awaitLine("the log is trimmed")
+		}
+	}
+	calmUntil := time.Now().Add(calmFor)
+	calm := measurePuts(writer, func() bool { return time.Now().After(calmUntil) })
+
+	began := time.Now()
+	away.start()
+	late := began.Add(2 * patience)
+	beside := measurePuts(writer, func() bool { return away.says("a snapshot is installed") || time.Now().After(late) })
+	away.awaitLine("a snapshot is installed")
+	took := time.Since(began)
+	away.awaitReady()
+	c.agree()
+	t.Logf("%d MiB written; back after %v; put p50 %v p99 %v, beside the transfer p50 %v p99 %v",
+		*storeMiB, took.Round(time.Millisecond), percentile(calm, 50), percentile(calm, 99), percentile(beside, 50), percentile(beside, 99))
+	for _, m := range c.members {
+		t.Logf("%s: peak memory %s", m.name, peakMemory(t, m))
+	}
+}
+
+// writeBulk writes values that cannot be compressed.
+func writeBulk(t testing.TB, m *member) {
+	t.Helper()
+	var clients sync.WaitGroup
+	numbers := make(chan int)
+	for range 4 {
+		clients.Go(func() {
+			for n := range numbers {
+				value := make([]byte, bulkBytes)
+				random := rand.NewChaCha8([32]byte{byte(n), byte(n >> 8)})
+				random.Read(value) // never fails
+				if _, err := m.api.Put(t.Context(), fmt.Sprintf("bulk-%06d", n), string(value)); err != nil {
+					t.Errorf("put %d: %v", n, err)
+				}
+			}
+		})
+	}
+	for n := range *storeMiB {
+		numbers <- n
+	}
+	close(numbers)
+	clients.Wait()
+}
+
+// measurePuts writes small values, one after the other at the load's pace, until it is enough, and returns how long each took, ascending.
+func measurePuts(m *member, enough func() bool) (took []time.Duration) {
+	ticker := time.NewTicker(pace)
+	defer ticker.Stop()
+	for !enough() {
+		<-ticker.C
+		ctx, cancel := context.WithTimeout(m.t.Context(), patience)
+		began := time.Now()
+		_, err := m.api.Put(ctx, "small", "value")
+		cancel()
+		if err != nil {
+			m.t.Errorf("put: %v", err)
+		}
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	return took
+}
+
+// says reports whether a line of the process' log contains text.
+func (p *process) says(text string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.lines, func(line string) bool { return strings.Contains(line, text) })
+}
+
+func percentile(sorted []time.Duration, p int) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[(len(sorted)-1)*p/100].Round(10 * time.Microsecond)
+}
+
+// peakMemory is the most memory that a member's process has had, as the kernel counts it.
+func peakMemory(t testing.TB, m *member) string {
+	t.Helper()
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(m.command.Process.Pid) + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if peak, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			return strings.TrimSpace(peak)
+		}
+	}
+	return "unknown"
+}
