@@ -22,8 +22,8 @@ type check struct {
 // handleHealth adds /health, and /livez and /readyz with a path below them for each of their checks.
 //
 // Alive means that this member can read its own store; ready, that it can also confirm with a quorum that what
-// it reads is the latest. There is no check for data corruption or for a learner yet that could fail: alarms and learners
-// do not exist. Their paths answer ok, as etcd's do without any.
+// it reads is the latest. An alarm of corruption makes it unready. There is no check for a learner yet
+// that could fail, as there are no learners; its path answers ok.
 func (s *Server) handleHealth(mux *http.ServeMux) {
 	serializable := check{"serializable_read", s.readLocal}
 	linearizable := check{"linearizable_read", s.readConfirmed}
@@ -32,7 +32,7 @@ func (s *Server) handleHealth(mux *http.ServeMux) {
 	mux.HandleFunc("/health", onlyGET(s.serveHealth))
 	s.handleChecks(mux, "livez", serializable)
 	s.handleChecks(mux, "readyz",
-		check{"data_corruption", always}, serializable, linearizable, check{"non_learner", always})
+		check{"data_corruption", s.uncorrupted}, serializable, linearizable, check{"non_learner", always})
 }
 
 func (s *Server) readLocal(ctx context.Context) error {
@@ -49,7 +49,10 @@ func (s *Server) readConfirmed(ctx context.Context) error {
 
 // serveHealth answers the oldest of the three, which tools know. ?serializable=true asks about this member alone.
 func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
-	reason := s.unhealthy(r.Context(), r.URL.Query().Get("serializable") == "true")
+	reason := s.alarming(r.URL.Query()["exclude"])
+	if reason == "" {
+		reason = s.unhealthy(r.Context(), r.URL.Query().Get("serializable") == "true")
+	}
 	health := struct {
 		Health string `json:"health"`
 		Reason string `json:"reason"`
@@ -67,6 +70,24 @@ func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
 	}
 	s.metrics.healthSuccess.Inc()
 	w.Write(body) // a client that went away needs no answer
+}
+
+// alarming returns which alarm is raised, in etcd's words, or "". Some may be left out, by name.
+func (s *Server) alarming(excluded []string) string {
+	for _, alarm := range s.store.Alarms() {
+		if name := alarm.Alarm.String(); !slices.Contains(excluded, name) {
+			return "ALARM " + name
+		}
+	}
+	return ""
+}
+
+// uncorrupted fails while an alarm of corruption is raised.
+func (s *Server) uncorrupted(context.Context) error {
+	if slices.ContainsFunc(s.store.Alarms(), func(m *pb.AlarmMember) bool { return m.Alarm == pb.AlarmType_CORRUPT }) {
+		return fmt.Errorf("alarm activated: %v", pb.AlarmType_CORRUPT)
+	}
+	return nil
 }
 
 // unhealthy returns why this member is not healthy, in etcd's words, or "".

@@ -144,6 +144,9 @@ func (s *Server) write(ctx context.Context, r proto.Message, durations outcomeDu
 	if err != nil {
 		return nil, answerTo(err)
 	}
+	if err := s.withinQuota(ctx, r); err != nil {
+		return nil, err
+	}
 	command, err := kv.Encode(r)
 	if err != nil {
 		return nil, answerTo(err)

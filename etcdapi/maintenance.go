@@ -2,10 +2,9 @@ package etcdapi
 
 import (
 	"context"
+	"fmt"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"synod.dev/synod/paxos"
 )
@@ -16,7 +15,8 @@ type maintenanceService struct {
 	*Server
 }
 
-// Status says how this member, and no other, is doing. Slots stand where etcd has indexes of its log. There is no quota.
+// Status says how this member, and no other, is doing. Slots stand where etcd has indexes of its log. The size is what the keys and their history take, and all
+// of it is in use.
 func (s *maintenanceService) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse, error) {
 	node := s.node.Status()
 	resp := &pb.StatusResponse{
@@ -24,7 +24,8 @@ func (s *maintenanceService) Status(context.Context, *pb.StatusRequest) (*pb.Sta
 		Version:          etcdVersion,
 		StorageVersion:   storageVersion,
 		DbSize:           s.store.Size(),
-		DbSizeInUse:      s.store.SizeInUse(),
+		DbSizeInUse:      s.store.Size(),
+		DbSizeQuota:      max(s.quotaBytes, 0),
 		Leader:           uint64(node.Leader),
 		RaftIndex:        uint64(node.Chosen),
 		RaftAppliedIndex: uint64(node.Applied),
@@ -33,6 +34,9 @@ func (s *maintenanceService) Status(context.Context, *pb.StatusRequest) (*pb.Sta
 	}
 	if node.Leader == 0 {
 		resp.Errors = append(resp.Errors, "etcdserver: no leader")
+	}
+	for _, alarm := range s.store.Alarms() {
+		resp.Errors = append(resp.Errors, fmt.Sprintf("memberID:%d alarm:%v ", alarm.MemberID, alarm.Alarm)) // etcd's form, blank included
 	}
 	return resp, nil
 }
@@ -71,15 +75,4 @@ func (s *maintenanceService) Hash(ctx context.Context, _ *pb.HashRequest) (*pb.H
 // Defragment has nothing to do: space comes free by itself. Its answer has no header, as in etcd.
 func (s *maintenanceService) Defragment(context.Context, *pb.DefragmentRequest) (*pb.DefragmentResponse, error) {
 	return &pb.DefragmentResponse{}, nil
-}
-
-// Alarm lists no alarm, and disarms none, for none can be raised yet.
-func (s *maintenanceService) Alarm(ctx context.Context, r *pb.AlarmRequest) (*pb.AlarmResponse, error) {
-	if r.Action == pb.AlarmRequest_ACTIVATE {
-		return nil, status.Error(codes.Unimplemented, "alarms cannot be raised yet")
-	}
-	if err := s.confirm(ctx); err != nil {
-		return nil, err
-	}
-	return &pb.AlarmResponse{Header: s.header()}, nil
 }

@@ -97,19 +97,6 @@ func (s *serving) invoke(t *testing.T, name string, method grpc.MethodInfo) erro
 	return stream.RecvMsg(&emptypb.Empty{})
 }
 
-func TestAnAlarmCannotBeRaisedAndNoneIsListed(t *testing.T) {
-	s := serve(t, nil)
-	maintenance := pb.NewMaintenanceClient(s.conn)
-	for action, want := range map[pb.AlarmRequest_AlarmAction]codes.Code{
-		pb.AlarmRequest_GET: codes.OK, pb.AlarmRequest_DEACTIVATE: codes.OK, pb.AlarmRequest_ACTIVATE: codes.Unimplemented,
-	} {
-		got, err := maintenance.Alarm(t.Context(), &pb.AlarmRequest{Action: action, Alarm: pb.AlarmType_NOSPACE})
-		if status.Code(err) != want || len(got.GetAlarms()) != 0 {
-			t.Errorf("%v: %v, %v", action, got, err)
-		}
-	}
-}
-
 func TestStatusTellsOfThisMember(t *testing.T) {
 	s := serve(t, nil)
 	s.mustPut(t, "k", "v")

@@ -85,7 +85,7 @@ func (m *metrics) counter(name, help string) prometheus.Counter {
 // sized is a store as far as there is something to measure.
 type sized interface {
 	Size() int64
-	SizeInUse() int64
+	DiskSize() int64
 	Revision() int64
 	CompactRevision() int64
 	WatchStats() kv.WatchStats
@@ -131,10 +131,12 @@ func newNodeCollector(node Replicator, store sized) *nodeCollector {
 		prometheus.Labels{"server_go_version": runtime.Version()}, one)
 	add("etcd_server_id", "1, labelled with this member's ID in hexadecimal.",
 		prometheus.Labels{"server_id": fmt.Sprintf("%x", uint64(node.Status().ID))}, one)
-	add("etcd_mvcc_db_total_size_in_bytes", "Bytes that the store takes on disk.", nil,
+	add("etcd_mvcc_db_total_size_in_bytes", "Bytes that keys, values and their history take.", nil,
 		func(_ synod.Status, s sized) float64 { return float64(s.Size()) })
-	add("etcd_mvcc_db_total_size_in_use_in_bytes", "Bytes on disk that the store makes use of.", nil,
-		func(_ synod.Status, s sized) float64 { return float64(s.SizeInUse()) })
+	add("etcd_mvcc_db_total_size_in_use_in_bytes", "The same: nothing is held that is not in use.", nil,
+		func(_ synod.Status, s sized) float64 { return float64(s.Size()) })
+	add("synod_store_disk_bytes", "Bytes that the store's database takes on disk.", nil,
+		func(_ synod.Status, s sized) float64 { return float64(s.DiskSize()) })
 	add("etcd_debugging_mvcc_current_revision", "The store's revision.", nil,
 		func(_ synod.Status, s sized) float64 { return float64(s.Revision()) })
 	add("etcd_debugging_mvcc_compact_revision", "The revision that the store was last compacted at.", nil,

@@ -99,6 +99,8 @@ type Config struct {
 
 	// MaxRequestBytes bounds a write as the log holds it. A message on the wire may be 512 KiB larger.
 	MaxRequestBytes int
+	// QuotaBytes is how large the store may grow before writes that let it grow are refused and an alarm is raised; 0 or less means that there is no bound.
+	QuotaBytes int64
 	// MaxTxnOps bounds the operations of a transaction.
 	MaxTxnOps int
 	// MaxConcurrentStreams bounds the requests that run at a time on one connection. 0 means no bound.
@@ -150,6 +152,7 @@ type Server struct {
 	requestTimeout  time.Duration
 	minLeaseTTL     int64
 	keepAlives      *keepAlives
+	quotaBytes      int64
 	snapshotDir     string
 	snapshots       chan struct{} // a token for each that is being made
 
@@ -191,6 +194,7 @@ func New(config Config) (*Server, error) {
 		maxTxnOps:       cmp.Or(config.MaxTxnOps, DefaultMaxTxnOps),
 		requestTimeout:  cmp.Or(config.RequestTimeout, DefaultRequestTimeout),
 		minLeaseTTL:     cmp.Or(config.MinLeaseTTL, DefaultMinLeaseTTL),
+		quotaBytes:      config.QuotaBytes,
 		snapshotDir:     config.SnapshotDir,
 		snapshots:       make(chan struct{}, snapshotsMax),
 		listeners:       config.Listeners,

@@ -100,6 +100,7 @@ type writer struct {
 
 	notes notes // of what is changed, for the watchers
 
+	size         int64 // see Store.Size
 	leaseClock   time.Duration
 	leaseChanges []leased // in the order of the commands; what has ended does not exist
 }
@@ -108,8 +109,8 @@ type writer struct {
 func (s *Store) newWriter() *writer {
 	b := s.db.NewIndexedBatch()
 	return &writer{
-		view:  view{reader: b, revision: s.state.revision, compacted: s.state.compacted, census: s.census, auth: s.auth},
-		store: s, batch: b, state: s.state, dirty: map[string]struct{}{}, notes: s.hub.notes(), leaseClock: s.leaseClock,
+		view:  view{reader: b, revision: s.state.revision, compacted: s.state.compacted, census: s.census, auth: s.auth, alarms: s.alarms},
+		store: s, batch: b, state: s.state, dirty: map[string]struct{}{}, notes: s.hub.notes(), leaseClock: s.leaseClock, size: s.size.Load(),
 	}
 }
 
@@ -117,6 +118,9 @@ func (s *Store) newWriter() *writer {
 func (w *writer) commit() error {
 	w.state.revision, w.state.compacted = w.revision, w.compacted
 	if err := w.batch.Set(stateKey, w.state.encode(), nil); err != nil {
+		return err
+	}
+	if err := w.batch.Set(sizeKey, encodeSize(w.size), nil); err != nil {
 		return err
 	}
 	if err := w.writeBuckets(); err != nil {
@@ -136,6 +140,8 @@ func (w *writer) commit() error {
 	}
 	compacting := w.compacted != w.store.state.compacted
 	w.store.state, w.store.census, w.store.auth, w.store.leaseClock = w.state, w.census, w.auth, w.leaseClock
+	w.store.alarms = w.alarms
+	w.store.size.Store(w.size)
 	w.store.expiry.update(w.leaseChanges, w.leaseClock)
 	if err := w.store.publish(); err != nil {
 		return err
@@ -196,6 +202,9 @@ func (w *writer) executeFor(admitted []byte) (proto.Message, error) {
 // dispatch validates again what the API's edge has validated: the log may hold what a careless proposer put there.
 // How many operations a txn may have is this process's configuration, and so no concern of the state's.
 func (w *writer) dispatch(req proto.Message) (proto.Message, error) {
+	if err := w.alarms.refuse(req); err != nil {
+		return nil, err
+	}
 	switch r := req.(type) {
 	case *pb.PutRequest:
 		if err := ValidatePut(r); err != nil {

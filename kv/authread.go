@@ -74,6 +74,9 @@ func (s *Store) readFor(ctx context.Context, req proto.Message, fn func(v *view)
 		if err := v.permitted(ctx, req); err != nil {
 			return err
 		}
+		if err := v.alarms.refuse(req); err != nil {
+			return err
+		}
 		return fn(v)
 	})
 }

@@ -23,6 +23,7 @@ const (
 	kindLeaseRenewal kind = 7 // this and the next two: see upkeep
 	kindLeaseExpiry  kind = 8
 	kindLeaseClock   kind = 9
+	kindAlarm        kind = 10 // upkeep, too
 )
 
 // Encode makes the command that executes req, a *PutRequest, *DeleteRangeRequest, *TxnRequest, *CompactionRequest, *LeaseGrantRequest or

@@ -136,20 +136,3 @@ func TestReadStopsWithItsContext(t *testing.T) {
 		t.Errorf("the store has stopped: %v", f.Err())
 	}
 }
-
-func TestSizesGrowWithWhatIsStored(t *testing.T) {
-	f := newFixture(t)
-	before, inUse := f.Size(), f.SizeInUse()
-	for i := range 64 {
-		f.put(fmt.Sprint(i), string(make([]byte, 4<<10)))
-	}
-	if f.SizeInUse() <= inUse {
-		t.Errorf("in use: %d, before %d", f.SizeInUse(), inUse)
-	}
-	if err := f.db.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	if f.Size() <= before {
-		t.Errorf("size %d, before %d", f.Size(), before)
-	}
-}

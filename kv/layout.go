@@ -159,6 +159,8 @@ type version struct {
 const (
 	rowDead byte = 0
 	rowLive byte = 1
+	// rowCosted is added for a change that says what its prior version counts for.
+	rowCosted byte = 2
 )
 
 // appendVersion appends a version's row value: one byte 0 for a tombstone, or 1, uvarint created, uvarint count, varint lease, value.
@@ -198,21 +200,23 @@ func parseVersion(row, value []byte) (version, error) {
 
 // change is a row of the space of changes: which key, and which live version it took the place of.
 type change struct {
-	at    revision
-	dead  bool
-	prior revision // zero if there was none
-	key   []byte   // valid until the iterator it comes from moves
+	at        revision
+	dead      bool
+	prior     revision // zero if there was none
+	priorCost int64    // what the prior version counts for in the size of the store
+	key       []byte   // valid until the iterator it comes from moves
 }
 
-// appendChange appends a change's row value: byte 0 or 1 as in a version, uvarint prior main, uvarint prior sub, key.
+// appendChange appends a change's row value: byte 0 or 1 as in a version, and 2 more if a cost is there; uvarint prior main, uvarint prior sub, uvarint prior cost, key.
 func appendChange(dst []byte, c *change) []byte {
-	if c.dead {
-		dst = append(dst, rowDead)
-	} else {
-		dst = append(dst, rowLive)
+	kind := rowCosted
+	if !c.dead {
+		kind |= rowLive
 	}
+	dst = append(dst, kind)
 	dst = binary.AppendUvarint(dst, uint64(c.prior.main))
 	dst = binary.AppendUvarint(dst, uint64(c.prior.sub))
+	dst = binary.AppendUvarint(dst, uint64(c.priorCost))
 	return append(dst, c.key...)
 }
 
@@ -223,11 +227,14 @@ func parseChange(row, value []byte) (change, error) {
 	}
 	p := parser{rest: value}
 	kind := p.byte()
-	c := change{at: at, dead: kind == rowDead}
+	c := change{at: at, dead: kind&rowLive == 0}
 	c.prior.main = int64(p.uvarint())
 	c.prior.sub = uint32(p.uvarint())
+	if kind&rowCosted != 0 {
+		c.priorCost = int64(p.uvarint())
+	}
 	c.key = p.rest
-	if p.failed || kind > rowLive {
+	if p.failed || kind > rowLive|rowCosted {
 		return change{}, fmt.Errorf("kv: malformed change %d.%d: %w", at.main, at.sub, errCorrupt)
 	}
 	return c, nil

@@ -100,8 +100,9 @@ func (w *writer) write(v *version, prior version) error {
 	}
 	c := change{at: v.at, dead: !v.live, key: v.key}
 	if prior.live {
-		c.prior = prior.at
+		c.prior, c.priorCost = prior.at, prior.cost()
 	}
+	w.size += v.cost()
 	w.row = appendChangeKey(w.row[:0], v.at)
 	w.value = appendChange(w.value[:0], &c)
 	if err := w.batch.Set(w.row, w.value, nil); err != nil {

@@ -17,6 +17,7 @@ type published struct {
 	compacted int64
 	census    *census
 	auth      *auth
+	alarms    alarms
 	refs      atomic.Int64 // its readers, and one for being current
 	db        *database    // that the snapshot is of
 }
@@ -45,7 +46,7 @@ func (p *published) release() error {
 // publish makes what has been committed visible to readers that come from now on. The caller holds s.mu.
 func (s *Store) publish() error {
 	p := &published{
-		snapshot: s.db.NewSnapshot(), revision: s.state.revision, compacted: s.state.compacted, census: s.census, auth: s.auth, db: s.db,
+		snapshot: s.db.NewSnapshot(), revision: s.state.revision, compacted: s.state.compacted, census: s.census, auth: s.auth, alarms: s.alarms, db: s.db,
 	}
 	p.refs.Store(1)
 	s.db.alive.Add(1)
@@ -67,7 +68,7 @@ func (s *Store) read(ctx context.Context, fn func(v *view) error) error {
 			break
 		}
 	}
-	v := &view{reader: p.snapshot, db: p.db, revision: p.revision, compacted: p.compacted, census: p.census, auth: p.auth}
+	v := &view{reader: p.snapshot, db: p.db, revision: p.revision, compacted: p.compacted, census: p.census, auth: p.auth, alarms: p.alarms}
 	err := fn(v)
 	if closing := v.close(); err == nil {
 		err = closing

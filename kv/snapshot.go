@@ -35,7 +35,7 @@ func (s *Store) Snapshot() (synod.Image, error) {
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
-	size := s.SizeInUse()
+	size := s.DiskSize()
 	s.db.alive.Add(1)
 	return &storeImage{db: s.db, snapshot: s.db.NewSnapshot(), size: size}, nil
 }

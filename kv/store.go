@@ -55,6 +55,8 @@ type Store struct {
 	state  state
 	census *census
 	auth   *auth
+	alarms alarms
+	size   atomic.Int64 // written by the holder of mu alone
 
 	leaseClock time.Duration
 	expiry     *expiry
@@ -164,9 +166,17 @@ func (s *Store) load() error {
 	if s.auth, err = loadAuth(s.db.DB); err != nil {
 		return err
 	}
+	if s.alarms, err = loadAlarms(s.db); err != nil {
+		return err
+	}
 	if err := s.loadLeases(); err != nil {
 		return err
 	}
+	size, err := loadSize(s.db)
+	if err != nil {
+		return err
+	}
+	s.size.Store(size)
 	if value == nil {
 		return s.create()
 	}
@@ -274,17 +284,9 @@ func (s *Store) CompactRevision() int64 {
 	return -1
 }
 
-// Size returns the bytes that the database takes, what is about to be deleted and what is about to be written to disk included.
-func (s *Store) Size() int64 {
+// DiskSize returns the bytes that the database takes, what is about to be deleted and what is about to be written to disk included.
+func (s *Store) DiskSize() int64 {
 	return s.measure(func(m *pebble.Metrics) int64 { return int64(m.DiskSpaceUsage()) + int64(m.MemTable.Size) })
-}
-
-// SizeInUse returns the bytes of the database that hold rows, in tables and in memory.
-func (s *Store) SizeInUse() int64 {
-	return s.measure(func(m *pebble.Metrics) int64 {
-		total := m.Total()
-		return total.TablesSize + int64(m.MemTable.Size)
-	})
 }
 
 func (s *Store) measure(fn func(*pebble.Metrics) int64) int64 {

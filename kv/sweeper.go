@@ -194,8 +194,13 @@ func (s *Store) sweepStep() (done bool, err error) {
 		return true, nil
 	}
 	batch := s.db.NewBatch()
-	if c.next, err = sweepInto(batch, s.db, c); err == nil {
+	var freed int64
+	if c.next, freed, err = sweepInto(batch, s.db, c); err == nil {
 		err = batch.Set(cursorKey, c.encode(), nil)
+	}
+	size := max(s.size.Load()-freed, 0)
+	if err == nil {
+		err = batch.Set(sizeKey, encodeSize(size), nil)
 	}
 	if err == nil {
 		err = batch.Commit(pebble.NoSync)
@@ -204,6 +209,7 @@ func (s *Store) sweepStep() (done bool, err error) {
 		err = closing
 	}
 	if err == nil {
+		s.size.Store(size)
 		err = s.publish()
 	}
 	if err == nil && c.done() {
@@ -212,12 +218,12 @@ func (s *Store) sweepStep() (done bool, err error) {
 	return c.done(), err
 }
 
-// sweepInto adds to batch the deletions that the next changes allow, and returns where to go on.
-func sweepInto(batch *pebble.Batch, r pebble.Reader, c cursor) (next revision, err error) {
+// sweepInto adds to batch the deletions that the next changes allow, and returns where to go on, and what they take off the size of the store.
+func sweepInto(batch *pebble.Batch, r pebble.Reader, c cursor) (next revision, freed int64, err error) {
 	end := revision{main: c.target + 1}
 	it, err := r.NewIter(&pebble.IterOptions{LowerBound: appendChangeKey(nil, c.next), UpperBound: appendChangeKey(nil, end)})
 	if err != nil {
-		return next, err
+		return next, freed, err
 	}
 	defer func() {
 		if closing := it.Close(); err == nil {
@@ -228,27 +234,29 @@ func sweepInto(batch *pebble.Batch, r pebble.Reader, c cursor) (next revision, e
 	for ok := it.First(); ok; ok = it.Next() {
 		value, err := it.ValueAndErr()
 		if err != nil {
-			return next, err
+			return next, freed, err
 		}
 		ch, err := parseChange(it.Key(), value)
 		if err != nil {
-			return next, err
+			return next, freed, err
 		}
 		if seen++; seen > sweepChanges {
-			return ch.at, nil
+			return ch.at, freed, nil
 		}
 		if ch.prior != (revision{}) {
 			if err := deleteVersion(batch, ch.key, ch.prior); err != nil {
-				return next, err
+				return next, freed, err
 			}
+			freed += ch.priorCost
 		}
 		if ch.dead && ch.at.main < c.target {
 			if err := deleteVersion(batch, ch.key, ch.at); err != nil {
-				return next, err
+				return next, freed, err
 			}
+			freed += (&version{key: ch.key}).cost()
 		}
 	}
-	return end, it.Error()
+	return end, freed, it.Error()
 }
 
 // deleteVersion deletes a version and its change. Doing so twice does no harm.

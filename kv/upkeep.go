@@ -7,7 +7,7 @@ import (
 	"synod.dev/synod/paxos"
 )
 
-// upkeep is a command that no client has sent: a member proposes it so that leases live and end. It never fails but with the store.
+// upkeep is a command that no client has sent: a member proposes it so that leases live and end, and alarms are known. It never fails but with the store.
 type upkeep interface {
 	encode() []byte
 	run(w *writer) (Result, error)
@@ -86,6 +86,8 @@ func decodeUpkeep(command []byte) (upkeep, error) {
 			e.leases = append(e.leases, expired{id: p.varint(), renewed: paxos.Slot(p.uvarint())})
 		}
 		u = e
+	case kindAlarm:
+		u = parseAlarmChange(&p)
 	case kindLeaseClock:
 		u = clockAdvance{from: time.Duration(p.uvarint()), by: time.Duration(p.uvarint())}
 	}
@@ -96,7 +98,7 @@ func decodeUpkeep(command []byte) (upkeep, error) {
 }
 
 func isUpkeep(command []byte) bool {
-	return len(command) > 0 && kind(command[0]) >= kindLeaseRenewal && kind(command[0]) <= kindLeaseClock
+	return len(command) > 0 && kind(command[0]) >= kindLeaseRenewal && kind(command[0]) <= kindAlarm
 }
 
 // keepUp runs a command for which isUpkeep holds.

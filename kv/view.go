@@ -19,6 +19,7 @@ type view struct {
 	compacted int64 // -1 before the first compaction, as in etcd
 	census    *census
 	auth      *auth
+	alarms    alarms
 
 	point   *pebble.Iterator // for single keys; opened when first needed
 	seek    []byte           // scratch

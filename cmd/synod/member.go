@@ -87,6 +87,7 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		SnapshotDir:          config.DataDir,
 		MaxRequestBytes:      config.MaxRequestBytes,
 		MaxTxnOps:            config.MaxTxnOps,
+		QuotaBytes:           config.QuotaBytes,
 		MaxConcurrentStreams: config.MaxConcurrentStreams,
 		RequestTimeout:       requestTimeout(config.ElectionTimeout),
 		MinLeaseTTL:          minLeaseTTL(config.ElectionTimeout),

@@ -56,6 +56,7 @@ type Config struct {
 	LogOutputs  []string
 	EnablePprof bool
 	Gateway     bool
+	QuotaBytes  int64
 
 	ShowVersion bool
 	Warnings    []string // what the operator should know although it is no error

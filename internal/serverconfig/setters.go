@@ -85,6 +85,13 @@ func interval(field func(*Config) *time.Duration) setter {
 	}
 }
 
+func setQuota(c *Config, value string) (err error) {
+	if c.QuotaBytes, err = strconv.ParseInt(value, 10, 64); err != nil {
+		return errors.New("give a whole number of bytes")
+	}
+	return nil
+}
+
 // setAuthToken leaves the options of jwt to who reads the files that they name.
 func setAuthToken(c *Config, value string) error {
 	if value != "simple" && !strings.HasPrefix(value, "jwt,") {
