@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/tests/v3/robustness/model"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
@@ -132,89 +131,4 @@ func (l *logged) command() (history.Command, error) {
 		return history.Command{Kind: history.Swap, Key: string(put.Key), Value: string(put.Value), Expect: r.Compare[0].GetModRevision()}, nil
 	}
 	return history.Command{}, fmt.Errorf("slot %d: no client has made a request of kind %s", l.Slot, l.Kind)
-}
-
-// etcdRequest is the request as etcd's validators know it; nil if it does not concern them.
-func (l *logged) etcdRequest() (*model.EtcdRequest, error) {
-	switch l.Kind {
-	case "put":
-		var r pb.PutRequest
-		if err := l.read(&r); err != nil || string(r.Key) == proofKey {
-			return nil, err
-		}
-		return txnOf(putOf(&r)), nil
-	case "delete-range":
-		var r pb.DeleteRangeRequest
-		err := l.read(&r)
-		return txnOf(deleteOf(&r)), err
-	case "txn":
-		var r pb.TxnRequest
-		if err := l.read(&r); err != nil {
-			return nil, err
-		}
-		return l.etcdTxn(&r)
-	case "lease-grant":
-		var r pb.LeaseGrantRequest
-		err := l.read(&r)
-		return &model.EtcdRequest{Type: model.LeaseGrant, LeaseGrant: &model.LeaseGrantRequest{LeaseID: r.ID}}, err
-	case "lease-revoke":
-		var r pb.LeaseRevokeRequest
-		err := l.read(&r)
-		return &model.EtcdRequest{Type: model.LeaseRevoke, LeaseRevoke: &model.LeaseRevokeRequest{LeaseID: r.ID}}, err
-	case "compaction":
-		var r pb.CompactionRequest
-		err := l.read(&r)
-		return &model.EtcdRequest{Type: model.Compact, Compact: &model.CompactRequest{Revision: r.Revision}}, err
-	case "member", "unknown": // of the latter are those that keep leases alive; one that changed anything would leave requests unexplained
-		return nil, nil
-	}
-	return nil, fmt.Errorf("slot %d: etcd's validators know no request of kind %s", l.Slot, l.Kind)
-}
-
-func (l *logged) etcdTxn(r *pb.TxnRequest) (*model.EtcdRequest, error) {
-	txn := &model.TxnRequest{}
-	for _, c := range r.Compare {
-		switch {
-		case c.Result == pb.Compare_EQUAL && c.Target == pb.Compare_MOD:
-			txn.Conditions = append(txn.Conditions, model.EtcdCondition{Key: string(c.Key), ExpectedRevision: c.GetModRevision()})
-		case c.Result == pb.Compare_EQUAL && c.Target == pb.Compare_VERSION:
-			txn.Conditions = append(txn.Conditions, model.EtcdCondition{Key: string(c.Key), ExpectedVersion: c.GetVersion()})
-		default:
-			return nil, fmt.Errorf("slot %d: etcd's validators know no condition %v", l.Slot, c)
-		}
-	}
-	for _, op := range r.Success {
-		txn.OperationsOnSuccess = append(txn.OperationsOnSuccess, operationOf(op))
-	}
-	for _, op := range r.Failure {
-		txn.OperationsOnFailure = append(txn.OperationsOnFailure, operationOf(op))
-	}
-	return &model.EtcdRequest{Type: model.Txn, Txn: txn}, nil
-}
-
-func txnOf(op model.EtcdOperation) *model.EtcdRequest {
-	return &model.EtcdRequest{Type: model.Txn, Txn: &model.TxnRequest{OperationsOnSuccess: []model.EtcdOperation{op}}}
-}
-
-func operationOf(op *pb.RequestOp) model.EtcdOperation {
-	switch {
-	case op.GetRequestPut() != nil:
-		return putOf(op.GetRequestPut())
-	case op.GetRequestDeleteRange() != nil:
-		return deleteOf(op.GetRequestDeleteRange())
-	}
-	r := op.GetRequestRange()
-	return model.EtcdOperation{Type: model.RangeOperation, Range: model.RangeOptions{
-		Start: string(r.GetKey()), End: string(r.GetRangeEnd()), Limit: r.GetLimit(), KeysOnly: r.GetKeysOnly(),
-	}}
-}
-
-func putOf(r *pb.PutRequest) model.EtcdOperation {
-	return model.EtcdOperation{Type: model.PutOperation, Put: model.PutOptions{
-		Key: string(r.Key), Value: model.ToValueOrHash(string(r.Value)), LeaseID: r.Lease,
-	}}
-}
-
-func deleteOf(r *pb.DeleteRangeRequest) model.EtcdOperation {
-	return model.EtcdOperation{Type: model.DeleteOperation, Delete: model.DeleteOptions{Key: string(r.Key)}}
 }

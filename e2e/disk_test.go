@@ -18,6 +18,7 @@ func TestAMemberWhoseDiskFailsStopsAndSaysSo(t *testing.T) {
 	}
 	for _, who := range []string{"leader", "follower"} {
 		t.Run(who, func(t *testing.T) {
+			t.Parallel()
 			c := startCluster(t, 3)
 			s := startClients(c, 1)
 			s.awaitWrite(time.Now())
@@ -43,17 +44,19 @@ func TestAMemberWhoseDiskFailsStopsAndSaysSo(t *testing.T) {
 
 // TestALeaderWhoseDiskIsSlowSlowsNobodyDownForLong makes each sync of the leader's log take 200 ms: others' votes are enough.
 func TestALeaderWhoseDiskIsSlowSlowsNobodyDownForLong(t *testing.T) {
+	t.Parallel()
 	if !straceWorks(t) {
 		return
 	}
 	gap, _ := underSlowDisk(t, 200*time.Millisecond)
-	if limit := time.Second; gap > limit {
+	if limit := 2 * time.Second; gap > limit {
 		t.Errorf("no write for %v; want at most %v", gap, limit)
 	}
 }
 
 // TestALeaderWhoseDiskStallsHandsOver makes each sync of the leader's log take 5 s, longer than others should wait for it.
 func TestALeaderWhoseDiskStallsHandsOver(t *testing.T) {
+	t.Parallel()
 	if !straceWorks(t) {
 		return
 	}

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-var minutesFlag = flag.Float64("minutes", 0, "how long the nemesis goes on, in minutes, with a new cluster each round; 0 for one round of each form")
+var minutesFlag = flag.Float64("minutes", 0, "how long the nemesis goes on, in minutes, with a new cluster each round; 0 for few rounds")
 
 const (
 	// stepsPerRound is how many steps the nemesis takes against one cluster: what one search for an order can bear.
-	stepsPerRound = 12
+	stepsPerRound = 8
 	// calmMin and calmMax bound the time between two steps.
 	calmMin, calmMax = 300 * time.Millisecond, time.Second
 	// faultMin and faultMax bound how long a fault lasts. Below is a hiccup that nobody should answer with an election, above is like for ever.
@@ -31,8 +31,12 @@ func TestNemesis(t *testing.T) {
 		seed = rand.Uint64()
 	}
 	end := time.Now().Add(time.Duration(*minutesFlag * float64(time.Minute)))
-	for round := uint64(0); round < 2 || time.Now().Before(end); round++ {
-		members := 3 + 2*int(round%2)
+	rounds := uint64(2)
+	if *namespacesFlag {
+		rounds = 1 // the second form need not repeat all of the first
+	}
+	for round := uint64(0); round < rounds || time.Now().Before(end); round++ {
+		members := 5 - 2*int(round%2)
 		t.Run(fmt.Sprintf("%d members, seed %d", members, seed+round), func(t *testing.T) {
 			c, w := newNetworkedCluster(t, members)
 			torment(t, c, w, seed+round)

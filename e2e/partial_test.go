@@ -12,7 +12,7 @@ import (
 
 const (
 	// partialLasts is how long a partial partition is looked at: several of the times that it may take to get over it.
-	partialLasts = 6 * time.Second
+	partialLasts = 5 * time.Second
 	// gapMax bounds the time without any write under a partial partition: four election timeouts, and one for the busy machine.
 	gapMax = 5 * time.Second
 	// changesMax bounds how often the leader changes under one: more is no recovery but a quarrel.
@@ -51,7 +51,8 @@ func TestWritesResumeUnderPartialPartitions(t *testing.T) {
 	}
 	for _, scenario := range scenarios {
 		t.Run(scenario.name, func(t *testing.T) {
-			c, w := newNetworkedCluster(t, scenario.members)
+			t.Parallel()
+			c, w := newLinkedCluster(t, scenario.members)
 			c.start()
 			n := &nemesis{t: t, cluster: c, network: w}
 			s := startClients(c, 1)
@@ -85,7 +86,8 @@ func TestWritesResumeUnderPartialPartitions(t *testing.T) {
 // one, who finds their requests when it goes on and still takes itself for the leader.
 func TestALeaderThatWasPausedServesNothingStale(t *testing.T) {
 	const pause, readers = 10 * time.Second, 20
-	c, _ := newNetworkedCluster(t, 3)
+	t.Parallel()
+	c, _ := newLinkedCluster(t, 3)
 	c.start()
 	s := startClients(c, 1)
 	s.awaitWrite(time.Now())

@@ -1,0 +1,105 @@
+// Command robustness runs etcd's own robustness traffic against a cluster and has etcd's own validators judge what its clients recorded, both as etcd
+// has released them. It is a program of its own because etcd's server, which they link, and Synod's cannot be linked together: both register
+// the same protobuf names.
+//
+//	robustness TRAFFIC ENDPOINT… <requests
+//
+// TRAFFIC is etcd or kubernetes. Traffic goes on until the first line of stdin; then it prints "recorded". Until its end stdin holds the
+// chosen log, as `synod disk dump --json` prints it. The exit code is 0 if everything is judged a success.
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"go.etcd.io/etcd/tests/v3/robustness/identity"
+	"go.etcd.io/etcd/tests/v3/robustness/model"
+	"go.etcd.io/etcd/tests/v3/robustness/report"
+	"go.etcd.io/etcd/tests/v3/robustness/traffic"
+	"go.etcd.io/etcd/tests/v3/robustness/validate"
+	"go.uber.org/zap"
+)
+
+const (
+	// validateWithin is how long the validators may take.
+	validateWithin = 2 * time.Minute
+	// rejectWithin is how long they may take for a history that was corrupted: where there is no order, all have to be tried.
+	rejectWithin = 20 * time.Second
+)
+
+func main() {
+	if err := judge(os.Args[1], os.Args[2:]); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+}
+
+func judge(name string, endpoints []string) error {
+	kind := traffic.EtcdPutDeleteLease
+	if name == "kubernetes" {
+		kind = traffic.Kubernetes
+	}
+	r := &etcdTraffic{log: zap.NewNop(), traffic: kind, endpoints: endpoints, ids: identity.NewIDProvider(), began: time.Now()}
+	input := bufio.NewReader(os.Stdin)
+	reports, err := r.run(func() { input.ReadString('\n') }) // its end does as well
+	if err != nil {
+		return err
+	}
+	fmt.Println("recorded")
+	requests, err := readLog(input)
+	if err != nil {
+		return err
+	}
+	result := validate.ValidateAndReturnVisualize(r.log, validate.Config{ExpectRevisionUnique: kind.ExpectUniqueRevision()}, reports, requests, validateWithin)
+	if err := onlySuccess(result); err != nil {
+		return err
+	}
+	stats, watched := traffic.CalculateStats(reports, 0, time.Since(r.began)), traffic.CalculateWatchStats(reports, 0, time.Since(r.began))
+	fmt.Printf("validated: %d requests succeeded, %d failed, %d watches saw %d events, %d commands chosen\n",
+		stats.Successes, stats.Failures, watched.Requests, watched.Events, len(requests))
+	if stats.Successes == 0 || watched.Events == 0 {
+		return fmt.Errorf("no request succeeded or no event was watched, so nothing was checked")
+	}
+	if name == "kubernetes" {
+		return nil // its search for an order of a corrupted history is too long
+	}
+	return rejectCorrupted(reports, requests)
+}
+
+// onlySuccess takes nothing but success: what was not judged has not passed.
+func onlySuccess(result validate.RobustnessResult) error {
+	for name, r := range map[string]validate.Result{
+		"assumptions": result.Assumptions, "linearization": result.Linearization.Result, "watch": result.Watch, "serializable reads": result.Serializable,
+	} {
+		if r.Status != validate.Success {
+			return fmt.Errorf("etcd's validator of %s says %q: %s", name, r.Status, r.Message)
+		}
+	}
+	return nil
+}
+
+// rejectCorrupted corrupts what clients recorded, in every way that a broken cluster would, and demands that the validators notice: what they
+// accept of a true history proves something only because of that.
+func rejectCorrupted(reports []report.ClientReport, requests []model.EtcdRequest) error {
+	for name, corrupt := range map[string]func([]report.ClientReport, []model.EtcdRequest) ([]report.ClientReport, []model.EtcdRequest){
+		"a watch event is dropped":                dropWatchEvent,
+		"an acknowledged write is not in the log": dropChosenWrite,
+		"two reads have each other's answer":      swapReads,
+		"a read is staler by one revision":        readStale,
+		"a read of the past shows what never was": falsifyPast,
+		"a watch event comes before an older one": swapWatchEvents,
+	} {
+		corrupted, log := corrupt(cloneReports(reports), slices.Clone(requests))
+		if corrupted == nil {
+			return fmt.Errorf("nothing was recorded to corrupt: %s", name)
+		}
+		if err := validate.ValidateAndReturnVisualize(zap.NewNop(), validate.Config{}, corrupted, log, rejectWithin).Error(); err == nil {
+			return fmt.Errorf("etcd's validators accept that %s", name)
+		}
+		fmt.Printf("rejected, as it should be: %s\n", name)
+	}
+	return nil
+}
