@@ -10,6 +10,7 @@ import (
 
 	"synod.dev/synod/disk"
 	"synod.dev/synod/paxos"
+	"synod.dev/synod/snapshot"
 )
 
 // What is left of a node's disk at any moment of an installation is either the old state with the old log, or the new state with a trimmed log; and a member goes on from it to the state of the others.
@@ -186,6 +187,7 @@ func TestAMachineAboveItsLogIsRefusedUnlessAnInstallationPutItThere(t *testing.T
 }
 
 func TestADamagedSnapshotIsFetchedFromAnotherMemberOrRefused(t *testing.T) {
+	// Beyond the first chunk: what is read first is sound.
 	flip := func(mem *disk.Mem, dir string) {
 		names, err := mem.ReadDir(dir)
 		if err != nil {
@@ -193,7 +195,7 @@ func TestADamagedSnapshotIsFetchedFromAnotherMemberOrRefused(t *testing.T) {
 		}
 		for _, name := range names {
 			if _, ok := snapshotSlot(name); ok {
-				if err := mem.Flip(dir+"/"+name, 1000, 1); err != nil {
+				if err := mem.Flip(dir+"/"+name, snapshot.ChunkBytesMax+1000, 1); err != nil {
 					t.Fatal(err)
 				}
 			}

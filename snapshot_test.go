@@ -154,7 +154,10 @@ func TestAMemberThatMissedMoreThanTheLogComesBackBySnapshot(t *testing.T) {
 				if done.Slot <= missed || done.Bytes < recentMax*photoBytes {
 					t.Errorf("installed %+v", done)
 				}
-			default:
+				if trimmed := g.nodes[2].Status().Trimmed; trimmed < done.Slot {
+					t.Errorf("the log is trimmed up to slot %d, and ends below slot %d", trimmed, done.Slot)
+				}
+			case <-g.ctx.Done():
 				t.Error("it agrees, and has installed nothing")
 			}
 			g.take(g.nodes[2], 20*photoBytes) // it is a member like any other
