@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -281,9 +282,14 @@ func TestWatchersGoOnWithTheNewHistory(t *testing.T) {
 	if err := f.receive(50, source.pack()).Install(); err != nil {
 		t.Fatal(err)
 	}
+	late := time.After(10 * time.Second)
 	events, last := 0, int64(0)
 	for last < source.Revision() {
-		<-ws.Ready()
+		select {
+		case <-ws.Ready():
+		case <-late:
+			t.Fatalf("it has heard up to revision %d, the store is at %d", last, source.Revision())
+		}
 		for {
 			r, ok := ws.Next()
 			if !ok {
