@@ -66,7 +66,7 @@ func TestStatusShowsEveryMemberAndJudges(t *testing.T) {
 	}{
 		{"all asked", []string{m1, m2, m3}, "", []string{
 			"m1 1 leader pal 1 7.1.1 101 100 0 1 0.25ms 3.00ms 0.1.0 reachable",
-			"m2 2 pal 1 7.1.1 91 90 11 0.25ms 3.00ms 0.1.0 reachable",
+			"m2 2 pal 1 7.1.1 91 90 0 11 0.25ms 3.00ms 0.1.0 reachable",
 			"m3 3 pal 1 7.1.1 101 100 0 1 0.25ms 3.00ms 0.1.0 reachable"}},
 		{"one asked", []string{m1}, "", []string{"m2 2 pal - - - - - - - - - not asked; m1 hears it"}},
 		{"one asked that misses one", []string{alone}, "m3 is unreachable", []string{"m3 3 pal - - - - - - - - - unreachable: not asked; m1 does not hear it"}},
