@@ -35,7 +35,7 @@ func TestAuthAnswersAreEtcds(t *testing.T) {
 		g.learnAuth(r, want, got)
 		for _, a := range []answer{want, got} {
 			if a.err == nil {
-				settleTies(r.Message, a.response)
+				settle(r.Message, a.response)
 			}
 		}
 		if !want.equals(got) {
@@ -169,7 +169,8 @@ func (g *authGenerator) next() authRequest {
 // manages reports whether a request is one that root alone may make.
 func (g *authGenerator) manages(m proto.Message) bool {
 	switch m.(type) {
-	case *pb.AuthenticateRequest, *pb.PutRequest, *pb.RangeRequest, *pb.DeleteRangeRequest, *pb.TxnRequest:
+	case *pb.AuthenticateRequest, *pb.PutRequest, *pb.RangeRequest, *pb.DeleteRangeRequest, *pb.TxnRequest,
+		*pb.LeaseGrantRequest, *pb.LeaseRevokeRequest, *pb.LeaseKeepAliveRequest, *pb.LeaseTimeToLiveRequest, *pb.LeaseLeasesRequest:
 		return false
 	}
 	return true
@@ -220,9 +221,11 @@ func (g *authGenerator) message() proto.Message {
 		return &pb.AuthDisableRequest{}
 	case n < 76:
 		return g.maintain()
-	case n < 83:
+	case n < 82:
 		return g.put()
-	case n < 90:
+	case n < 86:
+		return g.leaseRequest()
+	case n < 91:
 		return g.rangeKeys()
 	case n < 94:
 		return g.deleteRange()

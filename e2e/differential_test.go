@@ -68,7 +68,7 @@ func compareWithEtcd(t *testing.T, members []server, requests int) {
 		want, got := both(t.Context(), etcd, synod, func(ctx context.Context, s server) answer {
 			a := s.do(ctx, r)
 			if a.err == nil {
-				settleTies(r.Message, a.response)
+				settle(r.Message, a.response)
 			}
 			return a
 		})
@@ -148,7 +148,7 @@ func (s server) do(ctx context.Context, r request) answer {
 	case *pb.CompactionRequest:
 		return answered(kv.Compact(ctx, m))
 	}
-	panic(fmt.Sprintf("%T is no request of the KV service", r.Message))
+	return s.doLease(ctx, r.Message)
 }
 
 func (s server) hash(ctx context.Context, revision int64) answer {

@@ -19,7 +19,7 @@ var keys = func() (keys [][]byte) {
 	return keys
 }()
 
-// request is one call: a message of the KV service, and whether a Range is to be streamed.
+// request is one call: a message of the KV or the lease service, and whether a Range is to be streamed.
 type request struct {
 	proto.Message
 	stream bool
@@ -39,10 +39,12 @@ type generator struct {
 
 func (g *generator) next() request {
 	switch n := g.IntN(1000); {
-	case n < 330:
+	case n < 300:
 		return request{Message: g.put()}
-	case n < 400:
+	case n < 360:
 		return request{Message: g.deleteRange()}
+	case n < 420:
+		return request{Message: g.leaseRequest()}
 	case n < 620:
 		return request{Message: g.rangeKeys()}
 	case n < 680:
@@ -125,15 +127,15 @@ func (g *generator) put() *pb.PutRequest {
 	r := &pb.PutRequest{Key: g.key(), Value: g.value(), PrevKv: g.oneIn(4)}
 	switch g.IntN(40) {
 	case 0:
-		r.Lease = g.Int64N(5) - 2 // there are no leases: none but 0 exists
-	case 1:
 		r.IgnoreValue = true // refused, unless the value happens to be empty
-	case 2, 3:
+	case 1, 2:
 		r.IgnoreValue, r.Value = true, nil
-	case 4, 5:
+	case 3, 4, 5:
 		r.IgnoreLease = true
 	case 6:
-		r.IgnoreLease, r.Lease = true, 7
+		r.IgnoreLease, r.Lease = true, g.lease() // refused, unless the lease is none
+	case 7, 8, 9, 10, 11, 12, 13, 14, 15:
+		r.Lease = g.lease()
 	}
 	return r
 }
@@ -305,7 +307,7 @@ func (g *generator) compare() *pb.Compare {
 	case pb.Compare_VALUE:
 		c.TargetUnion = &pb.Compare_Value{Value: g.value()}
 	case pb.Compare_LEASE:
-		c.TargetUnion = &pb.Compare_Lease{Lease: g.Int64N(2)}
+		c.TargetUnion = &pb.Compare_Lease{Lease: g.lease()}
 	}
 	if g.oneIn(60) {
 		c.Result = 7

@@ -10,15 +10,15 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// settleTies takes out of a response what a sort by anything but the key leaves open. Etcd sorts with an algorithm that is
-// not stable: in what order keys with equal targets come, and, if a limit cuts through them, which of them come at all, is an accident
-// of the algorithm, which no client can rely on. Here ties come in the order of keys, and of those at a cut only the target counts.
-func settleTies(request, response proto.Message) {
+// settle takes out of a response what may differ from one server to another.
+func settle(request, response proto.Message) {
 	switch r := request.(type) {
 	case *pb.RangeRequest:
 		settleRange(r, response.(*pb.RangeResponse))
 	case *pb.TxnRequest:
 		settleTxn(r, response.(*pb.TxnResponse))
+	case *pb.LeaseTimeToLiveRequest:
+		settleTimeToLive(response.(*pb.LeaseTimeToLiveResponse))
 	}
 }
 
@@ -40,6 +40,9 @@ func settleTxn(r *pb.TxnRequest, response *pb.TxnResponse) {
 	}
 }
 
+// settleRange takes out of a response what a sort by anything but the key leaves open. Etcd sorts with an algorithm that is
+// not stable: in what order keys with equal targets come, and, if a limit cuts through them, which of them come at all, is an accident
+// of the algorithm, which no client can rely on. Here ties come in the order of keys, and of those at a cut only the target counts.
 func settleRange(r *pb.RangeRequest, response *pb.RangeResponse) {
 	if r.SortTarget == pb.RangeRequest_KEY {
 		return

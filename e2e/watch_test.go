@@ -74,7 +74,7 @@ func TestWatchStreamsAreEtcds(t *testing.T) {
 		want, got := both(t.Context(), etcd, synod, func(ctx context.Context, s server) answer {
 			a := s.do(ctx, r)
 			if a.err == nil {
-				settleTies(r.Message, a.response)
+				settle(r.Message, a.response)
 			}
 			return a
 		})
