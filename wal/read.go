@@ -27,11 +27,15 @@ func (l *Log) Unknown() []UnknownSlot {
 	return slices.SortedFunc(maps.Values(l.unknown), func(a, b UnknownSlot) int { return cmp.Compare(a.Slot, b.Slot) })
 }
 
-// Slots returns the lowest and the highest slot of which the log has a durable record, or zeros if there is none.
+// Slots returns the lowest slot of which the log has a durable record, and the highest of which it has one or had one that is damaged by now; zeros if there is none.
 func (l *Log) Slots() (first, last paxos.Slot) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return l.index.first, l.index.last
+	last = l.index.last
+	for slot := range l.unknown {
+		last = max(last, slot)
+	}
+	return l.index.first, last
 }
 
 // Read returns the last record that was appended for a slot. It verifies the checksums each time. Any goroutine may

@@ -385,3 +385,19 @@ func TestTheVerdictsAreTotal(t *testing.T) {
 		}
 	}
 }
+
+// TestADamagedLastSlotIsStillASlotOfTheLog: a machine that has applied it belongs to this log.
+func TestADamagedLastSlotIsStillASlotOfTheLog(t *testing.T) {
+	m, _ := written(t)
+	l := mustOpen(t, m)
+	_, last := l.Slots()
+	mustClose(t, l) // so that nothing is taken for torn
+	damage(t, m, last)
+	l = mustOpen(t, m)
+	if len(l.Unknown()) != 1 || l.Unknown()[0].Slot != last {
+		t.Fatalf("unknown %v, want slot %d", l.Unknown(), last)
+	}
+	if _, got := l.Slots(); got != last {
+		t.Errorf("the log ends at slot %d, and its last record, of slot %d, is damaged", got, last)
+	}
+}
