@@ -12,6 +12,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 )
 
 func putOp(key string) *pb.RequestOp {
@@ -352,6 +353,28 @@ func TestStreamHoldsOneChunkOfBoundedSize(t *testing.T) {
 	}
 }
 
+// TestStreamOfATargetWithoutAnOrderIsSorted: etcd sorts each chunk by itself, and loses and repeats keys as soon as there are two.
+func TestStreamOfATargetWithoutAnOrderIsSorted(t *testing.T) {
+	f := newFixture(t)
+	const n = 5 * firstChunkKeys
+	for i := range n {
+		f.put(fmt.Sprintf("%02d", i), fmt.Sprintf("%02d", n-i))
+	}
+	for target := range pb.RangeRequest_SortTarget_name {
+		for _, limit := range []int64{0, 3, n + 1} {
+			r := &pb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}, SortTarget: pb.RangeRequest_SortTarget(target), Limit: limit}
+			merged := &pb.RangeResponse{}
+			err := f.RangeStream(t.Context(), r, func(chunk *pb.RangeResponse) error {
+				proto.Merge(merged, chunk)
+				return nil
+			})
+			if want := f.rangeOf(r); err != nil || !proto.Equal(merged, want) {
+				t.Errorf("%v: %v, %v; want %v", r, merged, err, want)
+			}
+		}
+	}
+}
+
 func TestOnlyRequestsThatAreCommandsAreEncoded(t *testing.T) {
 	if _, err := Encode(&pb.RangeRequest{Key: []byte("a")}); err == nil {
 		t.Fatal("a range became a command")
@@ -369,7 +392,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{byte(kindPut), 0x0a, 1, 'a'})
 	f.Add([]byte{byte(kindCompaction), 0x08, 1})
 	f.Add([]byte{99})
-	for _, u := range []upkeep{leaseRenewal{[]int64{1, -1}}, leaseExpiry{[]expired{{7, 9}}}, clockAdvance{1, 2}} {
+	for _, u := range []upkeep{leaseRenewal{[]int64{1, -1}}, leaseExpiry{[]expired{{7, 9}}}, clockAdvance{1, 2}, historyTrim{3}} {
 		f.Add(u.encode())
 	}
 	f.Fuzz(func(t *testing.T, command []byte) {

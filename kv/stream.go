@@ -16,8 +16,9 @@ const (
 // more than one chunk is in memory. All chunks are of one revision, that of the request or the current one when the stream
 // began. Merged they are what Range answers: the header, more and count come with the last. A compaction beyond the
 // revision ends the stream with rpctypes.ErrGRPCCompacted, an error of send with that error. r is not changed.
+// A sort target without an order sorts, so that all of the answer is one chunk and in memory.
 func (s *Store) RangeStream(ctx context.Context, r *pb.RangeRequest, send func(*pb.RangeResponse) error) error {
-	if r.CountOnly {
+	if r.CountOnly || r.SortTarget != pb.RangeRequest_KEY {
 		resp, err := s.Range(ctx, r)
 		if err != nil {
 			return err
