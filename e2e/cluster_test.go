@@ -340,17 +340,21 @@ func (p *process) tail() string {
 }
 
 // newClient returns a client of one member that fails at once while the member is dead, instead of waiting for it, and notices
-// within a fraction of a second that it is back.
-func newClient(t testing.TB, endpoint string) *clientv3.Client {
+// within a fraction of a second that it is back. change may make of it a certain user's.
+func newClient(t testing.TB, endpoint string, change ...func(*clientv3.Config)) *clientv3.Client {
 	t.Helper()
 	reconnect := backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, Jitter: 0.2, MaxDelay: 200 * time.Millisecond}
-	client, err := clientv3.New(clientv3.Config{
+	config := clientv3.Config{
 		Endpoints: []string{endpoint}, Logger: zap.NewNop(),
 		DialOptions: []grpc.DialOption{
 			grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: time.Second}),
 			grpc.WithChainUnaryInterceptor(failFast),
 		},
-	})
+	}
+	for _, c := range change {
+		c(&config)
+	}
+	client, err := clientv3.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,16 +63,18 @@ func run(t *testing.T, command string, args ...string) {
 	}
 }
 
-// TestWhatEtcdctlSavesFromSynodEtcdRestores moves a store from Synod to etcd.
+// TestWhatEtcdctlSavesFromSynodEtcdRestores moves a store from Synod to etcd: keys with their history, leases, users, roles and alarms.
 func TestWhatEtcdctlSavesFromSynodEtcdRestores(t *testing.T) {
 	etcdctl := buildTool(t, "etcdctl", "go.etcd.io/etcd/etcdctl/v3")
 	etcdutl := buildTool(t, "etcdutl", "go.etcd.io/etcd/etcdutl/v3")
 	from := startCluster(t, 3).members[1]
 	from.fill()
+	from.guard()
 	file := filepath.Join(t.TempDir(), "snapshot.db")
-	run(t, etcdctl, "--endpoints="+from.client, "snapshot", "save", file)
+	run(t, etcdctl, "--endpoints="+from.client, rootFlag, "snapshot", "save", file)
 	run(t, etcdutl, "snapshot", "status", file)
 	to := restoredEtcd(t, etcdutl, file)
+	sameGuard(t, from, to)
 	sameHistory(t, from, to)
 	if _, err := to.api.Put(t.Context(), "after", "1"); err != nil {
 		t.Error(err)
@@ -95,15 +97,21 @@ func TestWhatEtcdctlSavesFromEtcdSynodRestores(t *testing.T) {
 	etcdctl := buildTool(t, "etcdctl", "go.etcd.io/etcd/etcdctl/v3")
 	etcd := startClusterOf(t, []string{buildEtcd(t)}, 1).members[0]
 	etcd.fill()
+	etcd.guard()
 	file := filepath.Join(t.TempDir(), "snapshot.db")
-	run(t, etcdctl, "--endpoints="+etcd.client, "snapshot", "save", file)
-	for _, m := range restoredSynod(t, file).members {
+	run(t, etcdctl, "--endpoints="+etcd.client, rootFlag, "snapshot", "save", file)
+	restored := restoredSynod(t, file)
+	sameGuard(t, etcd, restored.members[1])
+	for _, m := range restored.members {
+		m.api = m.as("root")
+		compareBeside(t, etcd, m)
 		sameHistory(t, etcd, m)
 	}
 	last := etcd.hashKV(0)
 	etcd.signal(syscall.SIGTERM) // which etcd reports as its end
 	<-etcd.exited
 	copied := restoredSynod(t, filepath.Join(etcd.dir, "member", "snap", "db"), "--skip-hash-check").members[2]
+	copied.api = copied.as("root")
 	if got := copied.hashKV(0); got.Hash != last.Hash || got.HashRevision != last.HashRevision {
 		t.Errorf("restored from the database: %v, etcd had %v", got, last)
 	}

@@ -15,10 +15,14 @@ var (
 	bucketLease          = []byte("lease")
 	bucketMembers        = []byte("members")
 	bucketMembersRemoved = []byte("members_removed")
+	bucketAlarm          = []byte("alarm")
+	bucketAuth           = []byte("auth")
+	bucketAuthUsers      = []byte("authUsers")
+	bucketAuthRoles      = []byte("authRoles")
 
 	// buckets is every bucket that etcd expects in a file of its own.
-	buckets = [][]byte{bucketKey, bucketMeta, bucketLease, []byte("alarm"), bucketCluster, bucketMembers, bucketMembersRemoved,
-		[]byte("auth"), []byte("authUsers"), []byte("authRoles")}
+	buckets = [][]byte{bucketKey, bucketMeta, bucketLease, bucketAlarm, bucketCluster, bucketMembers, bucketMembersRemoved,
+		bucketAuth, bucketAuthUsers, bucketAuthRoles}
 
 	metaIndex             = []byte("consistent_index")
 	metaTerm              = []byte("term")
@@ -27,6 +31,8 @@ var (
 	metaFinishedCompact   = []byte("finishedCompactRev")
 	metaScheduledCompact  = []byte("scheduledCompactRev")
 	clusterClusterVersion = []byte("clusterVersion")
+	authEnabled           = []byte("authEnabled")
+	authRevision          = []byte("authRevision")
 )
 
 // revisionSize is the length of a revision as etcd writes it: main(8) '_' sub(8), big endian.

@@ -46,11 +46,7 @@ func parseLease(b []byte) (l kv.ExportedLease, err error) {
 }
 
 func leasesOf(tx *bbolt.Tx) (all []kv.ExportedLease, err error) {
-	bucket := tx.Bucket(bucketLease)
-	if bucket == nil {
-		return nil, nil
-	}
-	err = bucket.ForEach(func(_, value []byte) error {
+	err = each(tx, bucketLease, func(_, value []byte) error {
 		l, err := parseLease(value)
 		all = append(all, l)
 		return err

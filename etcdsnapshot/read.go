@@ -47,7 +47,7 @@ func Verify(path string) ([sha256.Size]byte, error) {
 	return stated, nil
 }
 
-// Restore fills an empty store with the keys of a snapshot, all their revisions included. The hash is Verify's to check. It returns the state that the store is at.
+// Restore fills an empty store with what a snapshot has: keys with all their revisions, leases, users and roles, alarms. The hash is Verify's to check. It returns the state that the store is at.
 func Restore(path string, store *kv.Store) (state kv.Exported, err error) {
 	// A file that is another program's, or still in use, would be waited for, for ever.
 	db, err := bbolt.Open(path, 0o400, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
@@ -68,7 +68,7 @@ func Restore(path string, store *kv.Store) (state kv.Exported, err error) {
 		if state, err = stateOf(tx, keys); err != nil {
 			return fmt.Errorf("etcdsnapshot: %s: %w", path, err)
 		}
-		if state.Leases, err = leasesOf(tx); err != nil {
+		if err := readBeside(tx, &state); err != nil {
 			return fmt.Errorf("etcdsnapshot: %s: %w", path, err)
 		}
 		return store.Import(state, keys.ForEach)

@@ -50,6 +50,12 @@ func Write(ctx context.Context, path string, store *kv.Store, origin Origin) (er
 			return err
 		}
 	}
+	if err := w.putAuth(state.Auth); err != nil {
+		return err
+	}
+	if err := w.putAlarms(state.Alarms); err != nil {
+		return err
+	}
 	if err := w.putOrigin(origin, state); err != nil {
 		return err
 	}

@@ -10,13 +10,17 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/proto"
+
+	"synod.dev/synod/kv/rbac"
 )
 
-// Exported says of which state an export is.
+// Exported says of which state an export is, and has what there is beside keys.
 type Exported struct {
 	Revision  int64
 	Compacted int64 // -1 if nothing was ever compacted
 	Leases    []ExportedLease
+	Auth      *rbac.Policy // users, roles, and whether they are enforced; nil is as good as none
+	Alarms    []*pb.AlarmMember
 }
 
 // ExportedLease is a lease with its TTL in seconds. How much of that is over is not told: it begins anew.
@@ -29,7 +33,7 @@ func (s *Store) Export(ctx context.Context, fn func(key, value []byte) error) (E
 	var exported Exported
 	var refused error
 	err := s.read(ctx, func(v *view) error {
-		exported = Exported{Revision: v.revision, Compacted: v.compacted}
+		exported = Exported{Revision: v.revision, Compacted: v.compacted, Auth: v.auth.Policy, Alarms: v.alarms}
 		for l, err := range v.leases() {
 			if err != nil {
 				return err
@@ -93,10 +97,8 @@ func (s *Store) Import(state Exported, rows func(fn func(key, value []byte) erro
 	}
 	w := s.newWriter()
 	defer func() { w.discard() }()
-	for _, l := range state.Leases {
-		if _, err := w.grant(&pb.LeaseGrantRequest{ID: l.ID, TTL: l.TTL}); err != nil {
-			return fmt.Errorf("kv: lease %x: %w", uint64(l.ID), err)
-		}
+	if err := w.importBeside(state); err != nil {
+		return err
 	}
 	last := revision{}
 	err := rows(func(key, value []byte) error {
@@ -135,6 +137,27 @@ func (s *Store) Import(state Exported, rows func(fn func(key, value []byte) erro
 	}
 	if err := s.db.Flush(); err != nil {
 		return fmt.Errorf("kv: import: %w", err)
+	}
+	return nil
+}
+
+// importBeside takes over what a state has beside keys.
+func (w *writer) importBeside(state Exported) error {
+	for _, l := range state.Leases {
+		if _, err := w.grant(&pb.LeaseGrantRequest{ID: l.ID, TTL: l.TTL}); err != nil {
+			return fmt.Errorf("kv: lease %x: %w", uint64(l.ID), err)
+		}
+	}
+	for _, alarm := range state.Alarms {
+		if alarm.Alarm < 0 || alarm.Alarm > maxAlarmType {
+			return fmt.Errorf("kv: alarm of an unknown type, %d", alarm.Alarm)
+		}
+		if _, err := (alarmChange{alarm, true}).run(w); err != nil {
+			return err
+		}
+	}
+	if state.Auth != nil {
+		w.auth = &auth{Policy: state.Auth, clock: w.auth.clock, taken: w.auth.taken}
 	}
 	return nil
 }

@@ -38,8 +38,8 @@ func newSnapshotRestore(stdout io.Writer) *cobra.Command {
 	var unhashed bool
 	c := &cobra.Command{
 		Use:   "restore FILE",
-		Short: "Make a data directory that begins with a snapshot's keys",
-		Long: `Make a data directory that begins with a snapshot's keys, all their revisions included.
+		Short: "Make a data directory that begins with what a snapshot holds",
+		Long: `Make a data directory that begins with what a snapshot holds: keys with all their revisions, leases, users and roles, alarms.
 
 FILE is what "etcdctl snapshot save" has saved, from Synod or from etcd. Do this for each founder of the new cluster, with the same file, then start them with
 --initial-cluster-state new. It is another cluster than the one that the snapshot is of: members that were restored from something else, or from nothing,
