@@ -124,6 +124,9 @@ type Config struct {
 	// ProgressInterval is how often watchers that ask for it, and have had no events, are told how far they are. At least MinProgressInterval.
 	ProgressInterval time.Duration
 
+	// AutoCompaction is what the leader compacts without being asked; the same on every member.
+	AutoCompaction AutoCompaction
+
 	// Logger receives what an operator should know. Default: slog.Default().
 	Logger *slog.Logger
 }
@@ -153,6 +156,7 @@ type Server struct {
 	minLeaseTTL     int64
 	keepAlives      *keepAlives
 	quotaBytes      int64
+	autoCompaction  AutoCompaction
 	snapshotDir     string
 	snapshots       chan struct{} // a token for each that is being made
 
@@ -195,6 +199,7 @@ func New(config Config) (*Server, error) {
 		requestTimeout:  cmp.Or(config.RequestTimeout, DefaultRequestTimeout),
 		minLeaseTTL:     cmp.Or(config.MinLeaseTTL, DefaultMinLeaseTTL),
 		quotaBytes:      config.QuotaBytes,
+		autoCompaction:  config.AutoCompaction,
 		snapshotDir:     config.SnapshotDir,
 		snapshots:       make(chan struct{}, snapshotsMax),
 		listeners:       config.Listeners,
@@ -291,6 +296,9 @@ func (s *Server) Serve() error {
 	serving.Go(s.followLeader)
 	serving.Go(s.keepAlives.run)
 	serving.Go(s.keepUpLeases)
+	if s.autoCompaction != (AutoCompaction{}) {
+		serving.Go(s.keepCompacting)
+	}
 
 	var err error
 	select {

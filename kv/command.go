@@ -24,6 +24,7 @@ const (
 	kindLeaseExpiry  kind = 8
 	kindLeaseClock   kind = 9
 	kindAlarm        kind = 10 // upkeep, too
+	kindHistoryTrim  kind = 11 // upkeep, too
 )
 
 // Encode makes the command that executes req, a *PutRequest, *DeleteRangeRequest, *TxnRequest, *CompactionRequest, *LeaseGrantRequest or

@@ -323,3 +323,21 @@ func TestEventsAreWhatEachRevisionChanged(t *testing.T) {
 		t.Fatalf("an error of the callback: %v, store %v", err, f.Err())
 	}
 }
+
+func TestAHistoryTrimCompactsOnNobodysBehalfAndNeverFails(t *testing.T) {
+	f := newFixture(t)
+	for range 9 {
+		f.put("a", "1")
+	}
+	f.found()
+	for _, c := range []struct{ revision, want int64 }{{0, -1}, {-3, -1}, {5, 5}, {4, 5}, {5, 5}, {99, 5}, {10, 10}} {
+		if r := f.keepUp(historyTrim{c.revision}); r.Err != nil || f.CompactRevision() != c.want {
+			t.Errorf("at %d: %v, compacted at %d, want %d", c.revision, r.Err, f.CompactRevision(), c.want)
+		}
+	}
+	f.alarm(3, pb.AlarmType_CORRUPT, true)
+	f.keepUp(historyTrim{f.Revision()})
+	if got := f.CompactRevision(); got != 10 {
+		t.Errorf("compacted at %d although the store is said to be corrupt", got)
+	}
+}

@@ -7,7 +7,7 @@ import (
 	"synod.dev/synod/paxos"
 )
 
-// upkeep is a command that no client has sent: a member proposes it so that leases live and end, and alarms are known. It never fails but with the store.
+// upkeep is a command that no client has sent: a member proposes it so that leases live and end, alarms are known, and history does not grow for ever. It never fails but with the store.
 type upkeep interface {
 	encode() []byte
 	run(w *writer) (Result, error)
@@ -88,6 +88,8 @@ func decodeUpkeep(command []byte) (upkeep, error) {
 		u = e
 	case kindAlarm:
 		u = parseAlarmChange(&p)
+	case kindHistoryTrim:
+		u = historyTrim{revision: p.varint()}
 	case kindLeaseClock:
 		u = clockAdvance{from: time.Duration(p.uvarint()), by: time.Duration(p.uvarint())}
 	}
@@ -98,7 +100,7 @@ func decodeUpkeep(command []byte) (upkeep, error) {
 }
 
 func isUpkeep(command []byte) bool {
-	return len(command) > 0 && kind(command[0]) >= kindLeaseRenewal && kind(command[0]) <= kindAlarm
+	return len(command) > 0 && kind(command[0]) >= kindLeaseRenewal && kind(command[0]) <= kindHistoryTrim
 }
 
 // keepUp runs a command for which isUpkeep holds.

@@ -97,6 +97,7 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		ClientCertAuth:       config.ClientTLS.ClientCertAuth,
 		LeaderTimeout:        3 * config.ElectionTimeout,
 		ProgressInterval:     config.ProgressInterval,
+		AutoCompaction:       etcdapi.AutoCompaction{Period: config.CompactionPeriod, Revisions: config.CompactionRevisions},
 		Logger:               logger,
 	})
 }
@@ -230,6 +231,9 @@ func (m *member) listen(config *serverconfig.Config) ([]etcdapi.Listener, error)
 		return nil
 	}
 	if err := bind("listen-client-urls", false, config.ListenClient); err != nil {
+		return nil, err
+	}
+	if err := bind("listen-client-http-urls", false, config.ListenClientHTTP); err != nil {
 		return nil, err
 	}
 	return listeners, bind("listen-metrics-urls", true, config.ListenMetrics)

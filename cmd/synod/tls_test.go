@@ -187,3 +187,27 @@ func TestAutoTLSEncryptsWithoutAnyFiles(t *testing.T) {
 	}
 	p.stops()
 }
+
+func TestMembersUnderPeerAutoTLSFindEachOtherByTheirToken(t *testing.T) {
+	s, err := newShape(2, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	var members []*process
+	for _, m := range s.Members {
+		args := append(s.serveArguments(m, dir), "--peer-auto-tls")
+		for i := range args {
+			if !strings.Contains(args[i], "client-urls") {
+				args[i] = strings.ReplaceAll(args[i], "http://", "https://")
+			}
+		}
+		members = append(members, begin(t, "", "synod", args...))
+	}
+	for _, p := range members {
+		p.await(readyLine)
+	}
+	for _, p := range members {
+		p.stops()
+	}
+}

@@ -29,6 +29,7 @@ type Config struct {
 
 	ListenPeer          url.URL
 	ListenClient        []url.URL
+	ListenClientHTTP    []url.URL // further ones
 	ListenMetrics       []url.URL
 	AdvertiseClientURLs []string
 
@@ -36,6 +37,10 @@ type Config struct {
 	ElectionTimeout time.Duration
 
 	ProgressInterval time.Duration // of watches
+
+	// What the leader keeps of history when it compacts by itself; at most one is not 0.
+	CompactionPeriod    time.Duration
+	CompactionRevisions int64
 
 	LogBytes     int64 // kept of the replicated log, for members that lag
 	SnapshotRate int64 // bytes a second of snapshots sent to other members
@@ -67,6 +72,10 @@ type Config struct {
 	advertisePeer   []url.URL
 	advertiseClient []url.URL
 	tlsLimits       tlsLimits
+
+	compactionMode      string // "periodic" or "revision"
+	compactionRetention string
+
 	selfSignedYears int // how long a certificate of --auto-tls is valid
 }
 
@@ -143,6 +152,9 @@ func (c *Config) check(given settings) error {
 	if err := c.checkTimes(); err != nil {
 		return err
 	}
+	if err := c.checkCompaction(); err != nil {
+		return err
+	}
 	if err := c.checkListeners(given); err != nil {
 		return err
 	}
@@ -203,6 +215,7 @@ func (c *Config) checkDistinctListeners() error {
 	}{
 		{"--listen-peer-urls", c.listenPeer},
 		{"--listen-client-urls", c.ListenClient},
+		{"--listen-client-http-urls", c.ListenClientHTTP},
 		{"--listen-metrics-urls", c.ListenMetrics},
 	} {
 		for _, u := range group.urls {

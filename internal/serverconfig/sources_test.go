@@ -116,7 +116,7 @@ func TestBadConfigurationFilesAreRefusedInOneLine(t *testing.T) {
 		{"cert-file: x", `belongs under "client-transport-security: cert-file"`},
 		{"client-transport-security: 5", "must hold keys"},
 		{"client-transport-security: {cert: x}", `unknown key "cert"`},
-		{"peer-transport-security: {auto-tls: true}", "not supported"},
+		{"peer-transport-security: {auto-tls: true}", "no effect"},
 		{"name: [a, b]", "no such sequence"},
 		{"log-outputs: [1]", "no such sequence"},
 		{"name: {a: b}", "takes one value"},

@@ -63,8 +63,7 @@ func setCipherSuites(c *Config, value string) error {
 
 // checkTLS finds contradictions between URLs and certificates.
 func (c *Config) checkTLS() error {
-	clientURLs := slices.Concat(c.ListenClient, c.ListenMetrics)
-	if err := c.ClientTLS.check("", clientURLs); err != nil {
+	if err := c.ClientTLS.check("", c.clientURLs()); err != nil {
 		return err
 	}
 	if err := c.PeerTLS.check("peer-", []url.URL{c.ListenPeer}); err != nil {
@@ -73,7 +72,7 @@ func (c *Config) checkTLS() error {
 	switch limits := c.tlsLimits; {
 	case Secure(c.ListenPeer) != Secure(c.Self.PeerURL):
 		return fmt.Errorf("--listen-peer-urls %s and --initial-advertise-peer-urls %s mix http and https; use one", &c.ListenPeer, &c.Self.PeerURL)
-	case Secure(c.ListenPeer) && c.PeerTLS.TrustedCAFile == "":
+	case Secure(c.ListenPeer) && c.PeerTLS.TrustedCAFile == "" && !c.PeerTLS.Auto:
 		return errors.New("--peer-trusted-ca-file is missing: members verify each other's certificates; name the CA that signs them")
 	case limits.maxVersion != 0 && limits.maxVersion < limits.minVersion:
 		return errors.New("--tls-max-version is below --tls-min-version; correct one")
@@ -107,7 +106,7 @@ func (c *Config) ClientListenTLS() (*tls.Config, error) {
 		return nil, nil
 	}
 	if c.ClientTLS.Auto {
-		certificate, err := selfSigned(slices.Concat(c.ListenClient, c.ListenMetrics), c.selfSignedYears)
+		certificate, err := selfSigned(c.clientURLs(), c.selfSignedYears)
 		if err != nil {
 			return nil, fmt.Errorf("cannot make a certificate for --auto-tls: %w", err)
 		}
@@ -116,13 +115,18 @@ func (c *Config) ClientListenTLS() (*tls.Config, error) {
 	return c.load(c.ClientTLS, "")
 }
 
+// clientURLs are those under which clients' certificates are shown.
+func (c *Config) clientURLs() []url.URL {
+	return slices.Concat(c.ListenClient, c.ListenClientHTTP, c.ListenMetrics)
+}
+
 // PeerMutualTLS loads what members use towards each other, in both directions: each must show a certificate
 // of the trusted CA. It is nil if members speak plain TCP.
 func (c *Config) PeerMutualTLS() (*tls.Config, error) {
 	if !c.PeerTLS.configured() {
 		return nil, nil
 	}
-	config, err := c.load(c.PeerTLS, "peer-")
+	config, err := c.peerCertificates()
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +134,20 @@ func (c *Config) PeerMutualTLS() (*tls.Config, error) {
 	if config.MaxVersion == 0 || config.MaxVersion >= tls.VersionTLS13 {
 		config.MinVersion = tls.VersionTLS13
 	}
+	return config, nil
+}
+
+func (c *Config) peerCertificates() (*tls.Config, error) {
+	if !c.PeerTLS.Auto {
+		return c.load(c.PeerTLS, "peer-")
+	}
+	certificate, authority, err := tokenSigned(c.InitialClusterToken, []url.URL{c.ListenPeer, c.Self.PeerURL}, c.selfSignedYears)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a certificate for --peer-auto-tls: %w", err)
+	}
+	config := c.tlsLimits.config(certificate)
+	config.ClientCAs = x509.NewCertPool()
+	config.ClientCAs.AddCert(authority)
 	return config, nil
 }
 
