@@ -25,10 +25,8 @@ func (s *kvService) Range(ctx context.Context, r *pb.RangeRequest) (resp *pb.Ran
 		return nil, err
 	}
 	defer func(start time.Time) { s.metrics.ranges.observe(start, err) }(time.Now())
-	if !r.Serializable {
-		if err := s.confirm(ctx); err != nil {
-			return nil, err
-		}
+	if err := s.readyTo(ctx, r.Serializable); err != nil {
+		return nil, err
 	}
 	if resp, err = s.store.Range(ctx, r); err != nil {
 		return nil, readError(ctx, err)
@@ -43,10 +41,8 @@ func (s *kvService) RangeStream(r *pb.RangeRequest, stream pb.KV_RangeStreamServ
 		return err
 	}
 	ctx := stream.Context()
-	if !r.Serializable {
-		if err := s.confirm(ctx); err != nil {
-			return err
-		}
+	if err := s.readyTo(ctx, r.Serializable); err != nil {
+		return err
 	}
 	err := s.store.RangeStream(ctx, r, func(chunk *pb.RangeResponse) error {
 		if chunk.Header != nil {
@@ -99,10 +95,8 @@ func (s *kvService) Txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse,
 // readTxn answers a transaction that cannot write, without the log.
 func (s *kvService) readTxn(ctx context.Context, r *pb.TxnRequest) (resp *pb.TxnResponse, err error) {
 	defer func(start time.Time) { s.metrics.readTxns.observe(start, err) }(time.Now())
-	if !serializable(r) {
-		if err := s.confirm(ctx); err != nil {
-			return nil, err
-		}
+	if err := s.readyTo(ctx, serializable(r)); err != nil {
+		return nil, err
 	}
 	if resp, err = s.store.Txn(ctx, r); err != nil {
 		return nil, readError(ctx, err)
@@ -187,6 +181,15 @@ func (s *Server) propose(ctx context.Context, machine byte, command []byte) (any
 	return answer, nil
 }
 
+// readyTo makes the store ready for a read. A serializable one is content with what the store has; but right after a start that may be less than this very
+// member has shown before, so until one read has been confirmed since, every one is.
+func (s *Server) readyTo(ctx context.Context, serializable bool) error {
+	if serializable && s.caughtUp.Load() {
+		return nil
+	}
+	return s.confirm(ctx)
+}
+
 // confirm returns once the store reflects every write that was acknowledged before the call.
 func (s *Server) confirm(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, s.requestTimeout)
@@ -194,5 +197,6 @@ func (s *Server) confirm(ctx context.Context) error {
 	if err := s.node.Read(bounded); err != nil {
 		return readError(ctx, err)
 	}
+	s.caughtUp.Store(true)
 	return nil
 }

@@ -338,3 +338,40 @@ func TestAStreamIsARangeInChunks(t *testing.T) {
 		t.Errorf("%d chunks come to %v, not %v", chunks, got, want)
 	}
 }
+
+// TestASerializableReadAfterAStartShowsNothingOlderThanBeforeIt: a member that was killed comes back with the store of its last flush, and must not show that.
+func TestASerializableReadAfterAStartShowsNothingOlderThanBeforeIt(t *testing.T) {
+	s := serve(t, nil)
+	s.mustPut(t, "a", "1")
+	read := &pb.RangeRequest{Key: []byte("a"), Serializable: true}
+	for name, ask := range map[string]func() error{
+		"range": func() error { _, err := s.kv().Range(t.Context(), read); return err },
+		"transaction": func() error {
+			op := &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: read}}
+			_, err := s.kv().Txn(t.Context(), &pb.TxnRequest{Success: []*pb.RequestOp{op}})
+			return err
+		},
+		"stream": func() error {
+			stream, err := s.kv().RangeStream(t.Context(), read)
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			return err
+		},
+	} {
+		s.caughtUp.Store(false) // as after a start
+		s.node.failWith(synod.ErrReadTimeout)
+		if err := ask(); status.Code(err) != codes.Unavailable {
+			t.Errorf("%s before the store has caught up: %v", name, err)
+		}
+		s.node.failWith(nil)
+		if err := ask(); err != nil {
+			t.Errorf("%s once it can: %v", name, err)
+		}
+		s.node.failWith(synod.ErrReadTimeout)
+		if err := ask(); err != nil {
+			t.Errorf("%s once it has: %v", name, err)
+		}
+	}
+	s.node.failWith(nil)
+}

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -177,6 +178,8 @@ type Server struct {
 	http        *http.Server // behind the port
 	gateway     *gateway     // nil without one
 	metricsHTTP *http.Server // on listeners of their own
+
+	caughtUp atomic.Bool // some read has been confirmed
 
 	stopped context.Context // once Shutdown has begun
 	stop    context.CancelFunc
