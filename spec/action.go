@@ -1,15 +1,15 @@
 package spec
 
 import (
-	"math"
+	"cmp"
 	"slices"
 )
 
-// Action is something that happened in a run.
-type Action interface {
-	check(*State) error
-	take(*State)
-}
+// Action is something that was done or said in a run.
+type Action interface{ check(*State) error }
+
+// deed is an action that leaves something behind. Words do not: what they may say is judged, and that is all.
+type deed interface{ take(*State) }
 
 // Prepare is phase 1a: a proposer begins a ballot. To say it again is allowed.
 type Prepare struct{ Ballot Ballot }
@@ -31,7 +31,7 @@ type Report struct {
 }
 
 // EverySlot as the last slot of a report stands for all there are.
-const EverySlot Slot = math.MaxUint64
+const EverySlot = ^Slot(0)
 
 // ReportedVote is what a report says of one slot.
 type ReportedVote struct {
@@ -90,28 +90,29 @@ type Announce struct {
 
 func (a Prepare) check(*State) error { return nil }
 
-func (a Prepare) take(s *State) {
-	if s.ballots[a.Ballot] == nil {
-		s.ballots[a.Ballot] = &ballot{first: EverySlot}
-	}
-}
+func (a Prepare) take(s *State) { s.announced[a.Ballot] = s.announced[a.Ballot] }
 
 func (a Promise) check(s *State) error {
-	if s.ballots[a.Ballot] == nil {
+	if !s.begun(a.Ballot) {
 		return violation(Issued, "acceptor %d promises ballot %v, which nobody has begun", a.Acceptor, a.Ballot)
 	}
-	if have := s.promised[a.Acceptor]; a.Ballot.Compare(have) < 0 {
-		return violation(P1a, "acceptor %d promises ballot %v after %v", a.Acceptor, a.Ballot, have)
-	}
-	return nil
+	return s.keeps(a.Acceptor, a.Ballot, "promises ballot")
 }
 
-func (a Promise) take(s *State) { s.promise(a.Acceptor, a.Ballot) }
-
-func (s *State) promise(a Acceptor, b Ballot) {
-	if s.promised[a].Compare(b) < 0 {
-		s.promised[a] = b
+func (a Promise) take(s *State) {
+	if s.promised[a.Acceptor].Compare(a.Ballot) < 0 {
+		s.promised[a.Acceptor] = a.Ballot
 	}
+}
+
+func (s *State) begun(b Ballot) bool { _, ok := s.announced[b]; return ok }
+
+// keeps checks P1a: an acceptor does nothing at a ballot below its promise.
+func (s *State) keeps(a Acceptor, b Ballot, does string) error {
+	if have := s.promised[a]; b.Compare(have) < 0 {
+		return violation(P1a, "acceptor %d %s %v after having promised %v", a, does, b, have)
+	}
+	return nil
 }
 
 func (a Report) check(s *State) error {
@@ -121,23 +122,34 @@ func (a Report) check(s *State) error {
 	if a.Chosen > s.prefix {
 		return violation(Learned, "acceptor %d says that all is chosen up to slot %d, it is up to slot %d", a.Acceptor, a.Chosen, s.prefix)
 	}
+	silent := max(a.First, a.Chosen+1) // the first slot of which nothing has been told yet
 	for _, v := range a.Votes {
-		if err := a.checkVote(s, v); err != nil {
+		if err := cmp.Or(a.checkSilence(s, silent, v.Slot), a.checkVote(s, v)); err != nil {
 			return err
 		}
+		silent = max(silent, v.Slot+1)
 	}
-	return a.checkSilence(s)
+	return a.checkSilence(s, silent, min(a.Last, s.highest)+1)
+}
+
+// checkSilence looks for votes below the ballot that the report leaves out, from a slot up to before another.
+func (a Report) checkSilence(s *State, from, before Slot) error {
+	for slot := from; slot < before; slot++ {
+		if have := s.vote(a.Acceptor, slot, a.Ballot); have != nil {
+			return violation(Truth, "acceptor %d tells ballot %v of no vote in slot %d and has voted there at %v", a.Acceptor, a.Ballot, slot, have.ballot)
+		}
+	}
+	return nil
 }
 
 func (a Report) checkVote(s *State, v ReportedVote) error {
-	if v.Chosen {
-		return Learn{v.Slot, v.Value}.check(s)
-	}
-	have := s.slots[v.Slot].below(a.Acceptor, a.Ballot)
+	have := s.vote(a.Acceptor, v.Slot, a.Ballot)
 	if v.Ballot == a.Ballot && !v.Lost {
 		have = s.proposal(a.Ballot, v.Slot)
 	}
 	switch {
+	case v.Chosen:
+		return Learn{v.Slot, v.Value}.check(s)
 	case v.Lost && have != nil && have.ballot.Compare(v.Ballot) > 0:
 		return violation(Truth, "acceptor %d has lost its vote in slot %d and bounds it by %v: it was at %v", a.Acceptor, v.Slot, v.Ballot, have.ballot)
 	case v.Lost:
@@ -151,61 +163,32 @@ func (a Report) checkVote(s *State, v ReportedVote) error {
 	return nil
 }
 
-// checkSilence looks for votes below the ballot that the report leaves out.
-func (a Report) checkSilence(s *State) error {
-	told := a.Votes
-	for slot := max(a.First, a.Chosen+1); slot <= min(a.Last, s.highest); slot++ {
-		for len(told) > 0 && told[0].Slot < slot {
-			told = told[1:]
-		}
-		have := s.slots[slot].below(a.Acceptor, a.Ballot)
-		if have != nil && (len(told) == 0 || told[0].Slot != slot) {
-			return violation(Truth, "acceptor %d tells ballot %v of no vote in slot %d and has voted there at %v", a.Acceptor, a.Ballot, slot, have.ballot)
-		}
-	}
-	return nil
-}
-
-func (a Report) take(*State) {}
-
 func (a Refuse) check(s *State) error {
-	if a.Promised.Compare(a.Ballot) <= 0 || s.ballots[a.Promised] == nil {
+	if a.Promised.Compare(a.Ballot) <= 0 || !s.begun(a.Promised) {
 		return violation(P1, "acceptor %d refuses ballot %v on account of %v", a.Acceptor, a.Ballot, a.Promised)
 	}
 	return nil
 }
 
-func (a Refuse) take(*State) {}
-
 func (a Recover) check(s *State) error {
-	if have := s.promised[a.Acceptor]; a.Promised.Compare(have) < 0 {
-		return violation(P1a, "acceptor %d restarts with the promise %v and has promised %v", a.Acceptor, a.Promised, have)
-	}
-	return nil
+	return s.keeps(a.Acceptor, a.Promised, "restarts with the promise")
 }
 
-func (a Recover) take(*State) {}
-
 func (a Propose) check(s *State) error {
-	b := s.ballots[a.Ballot]
-	if b == nil {
+	p, c := s.proposal(a.Ballot, a.Slot), s.choice(a.Slot)
+	against := c != nil && c.value != a.Value
+	switch {
+	case !s.begun(a.Ballot):
 		return violation(Issued, "slot %d: proposal at ballot %v, which nobody has begun", a.Slot, a.Ballot)
-	}
-	if p := s.proposal(a.Ballot, a.Slot); p != nil {
-		if p.value != a.Value {
-			return violation(OneValue, "slot %d: ballot %v proposes %q and %q", a.Slot, a.Ballot, p.value, a.Value)
-		}
+	case p != nil && p.value != a.Value:
+		return violation(OneValue, "slot %d: ballot %v proposes %q and %q", a.Slot, a.Ballot, p.value, a.Value)
+	case p != nil:
 		return nil
-	}
-	if in := s.slots[a.Slot]; in != nil && in.chosen && in.value != a.Value {
-		if in.at.Compare(a.Ballot) < 0 {
-			return violation(P2b, "slot %d: ballot %v proposes %q, and %q was chosen at %v", a.Slot, a.Ballot, a.Value, in.value, in.at)
-		}
-		if a.Slot <= b.announced {
-			return violation(Announced, "slot %d: ballot %v proposes %q after having announced the slot, and %q is chosen", a.Slot, a.Ballot, a.Value, in.value)
-		}
-	}
-	if !s.safe(a.Ballot, a.Slot, a.Value) {
+	case against && c.ballot.Compare(a.Ballot) < 0:
+		return violation(P2b, "slot %d: ballot %v proposes %q, and %q was chosen at %v", a.Slot, a.Ballot, a.Value, c.value, c.ballot)
+	case against && a.Slot <= s.announced[a.Ballot]:
+		return violation(Announced, "slot %d: ballot %v proposes %q after having announced the slot, and %q is chosen", a.Slot, a.Ballot, a.Value, c.value)
+	case !s.safe(a.Ballot, a.Slot, a.Value):
 		return violation(P2c, "slot %d: ballot %v proposes %q, and no quorum shows that nothing else can be chosen below", a.Slot, a.Ballot, a.Value)
 	}
 	return nil
@@ -213,17 +196,15 @@ func (a Propose) check(s *State) error {
 
 func (a Propose) take(s *State) {
 	Prepare{a.Ballot}.take(s)
-	b := s.ballots[a.Ballot]
-	b.first = min(b.first, a.Slot)
 	s.highest = max(s.highest, a.Slot)
-	in := s.instance(a.Slot)
+	in := s.slots[a.Slot]
 	if i, found := in.find(a.Ballot); !found {
-		in.proposals = slices.Insert(in.proposals, i, proposal{ballot: a.Ballot, value: a.Value})
+		s.slots[a.Slot] = slices.Insert(in, i, &proposal{ballot: a.Ballot, value: a.Value})
 	}
 }
 
 func (a Vote) check(s *State) error {
-	p := s.proposal(a.Ballot, a.Slot)
+	p, c := s.proposal(a.Ballot, a.Slot), s.choice(a.Slot)
 	switch {
 	case p == nil:
 		return violation(Issued, "slot %d: acceptor %d votes at ballot %v, which has proposed nothing there", a.Slot, a.Acceptor, a.Ballot)
@@ -232,27 +213,19 @@ func (a Vote) check(s *State) error {
 	case p.votes.has(a.Acceptor):
 		return nil
 	}
-	if have := s.promised[a.Acceptor]; a.Ballot.Compare(have) < 0 {
-		return violation(P1a, "slot %d: acceptor %d votes at ballot %v after having promised %v", a.Slot, a.Acceptor, a.Ballot, have)
+	if err := s.keeps(a.Acceptor, a.Ballot, "votes at ballot"); err != nil {
+		return err
 	}
-	in := s.slots[a.Slot]
-	if in.chosen && in.value != a.Value && in.at.Compare(a.Ballot) < 0 {
-		return violation(P2a, "slot %d: acceptor %d votes at ballot %v for %q, and %q was chosen at %v", a.Slot, a.Acceptor, a.Ballot, a.Value, in.value, in.at)
+	against, chooses := c != nil && c.value != a.Value, includesOne(s.config(a.Slot).Phase2, p.votes|1<<a.Acceptor)
+	switch {
+	case against && c.ballot.Compare(a.Ballot) < 0:
+		return violation(P2a, "slot %d: acceptor %d votes at ballot %v for %q, and %q was chosen at %v", a.Slot, a.Acceptor, a.Ballot, a.Value, c.value, c.ballot)
+	case against && chooses:
+		return violation(P2, "slot %d: %q is chosen at ballot %v, and %q was at %v", a.Slot, a.Value, a.Ballot, c.value, c.ballot)
 	}
-	if includesOne(s.config(a.Slot).Phase2, p.votes|1<<a.Acceptor) {
-		return a.checkChoice(in)
-	}
-	return nil
-}
-
-// checkChoice judges the choice that this vote completes.
-func (a Vote) checkChoice(in *instance) error {
-	if in.chosen && in.value != a.Value {
-		return violation(P2, "slot %d: %q is chosen at ballot %v, and %q was at %v", a.Slot, a.Value, a.Ballot, in.value, in.at)
-	}
-	for i := range in.proposals {
-		if p := &in.proposals[i]; p.ballot.Compare(a.Ballot) > 0 && p.value != a.Value {
-			return violation(P2b, "slot %d: %q is chosen at ballot %v, and %q was proposed at %v", a.Slot, a.Value, a.Ballot, p.value, p.ballot)
+	for _, higher := range s.slots[a.Slot] {
+		if chooses && higher.ballot.Compare(a.Ballot) > 0 && higher.value != a.Value {
+			return violation(P2b, "slot %d: %q is chosen at ballot %v, and %q was proposed at %v", a.Slot, a.Value, a.Ballot, higher.value, higher.ballot)
 		}
 	}
 	return nil
@@ -260,14 +233,9 @@ func (a Vote) checkChoice(in *instance) error {
 
 func (a Vote) take(s *State) {
 	Propose{a.Ballot, a.Slot, a.Value}.take(s)
-	s.promise(a.Acceptor, a.Ballot)
-	in, p := s.slots[a.Slot], s.proposal(a.Ballot, a.Slot)
-	p.votes |= 1 << a.Acceptor
-	if !includesOne(s.config(a.Slot).Phase2, p.votes) || in.chosen && in.at.Compare(a.Ballot) <= 0 {
-		return
-	}
-	in.chosen, in.value, in.at = true, a.Value, a.Ballot
-	for next := s.slots[s.prefix+1]; next != nil && next.chosen; next = s.slots[s.prefix+1] {
+	Promise{a.Acceptor, a.Ballot}.take(s)
+	s.proposal(a.Ballot, a.Slot).votes |= 1 << a.Acceptor
+	for s.choice(s.prefix+1) != nil {
 		s.prefix++
 	}
 }
@@ -281,35 +249,27 @@ func (a Accepted) check(s *State) error {
 	return nil
 }
 
-func (a Accepted) take(*State) {}
-
 func (a Learn) check(s *State) error {
-	if have, chosen := s.Chosen(a.Slot); !chosen || have != a.Value {
-		return violation(Learned, "slot %d: %q is taken for chosen; chosen: %v %q", a.Slot, a.Value, chosen, have)
+	if c := s.choice(a.Slot); c == nil || c.value != a.Value {
+		return violation(Learned, "slot %d: %q is taken for chosen; chosen: %v", a.Slot, a.Value, c)
 	}
 	return nil
 }
-
-func (a Learn) take(*State) {}
 
 func (a Announce) check(s *State) error {
 	if a.Upto > s.prefix {
 		return violation(Learned, "all is said to be chosen up to slot %d, it is up to slot %d", a.Upto, s.prefix)
 	}
-	b := s.ballots[a.Ballot]
-	if b == nil {
-		return nil
-	}
-	for slot := max(b.first, b.announced+1); slot <= a.Upto; slot++ {
-		if p := s.proposal(a.Ballot, slot); p != nil && p.value != s.slots[slot].value {
-			return violation(Announced, "ballot %v announces slot %d, where it has proposed %q and %q is chosen", a.Ballot, slot, p.value, s.slots[slot].value)
+	for slot := s.announced[a.Ballot] + 1; s.begun(a.Ballot) && slot <= a.Upto; slot++ {
+		if p, c := s.proposal(a.Ballot, slot), s.choice(slot); p != nil && p.value != c.value {
+			return violation(Announced, "ballot %v announces slot %d, where it has proposed %q and %q is chosen", a.Ballot, slot, p.value, c.value)
 		}
 	}
 	return nil
 }
 
 func (a Announce) take(s *State) {
-	if b := s.ballots[a.Ballot]; b != nil {
-		b.announced = max(b.announced, a.Upto)
+	if s.begun(a.Ballot) {
+		s.announced[a.Ballot] = max(s.announced[a.Ballot], a.Upto)
 	}
 }

@@ -1,10 +1,6 @@
 package spec
 
-import (
-	"errors"
-	"fmt"
-	"math/bits"
-)
+import "fmt"
 
 // Acceptor numbers an acceptor, from 0 to AcceptorsMax-1. One whose disk was wiped is another acceptor.
 type Acceptor int
@@ -27,27 +23,21 @@ func (s Set) has(a Acceptor) bool { return s>>a&1 == 1 }
 
 // Configuration says which sets of acceptors are quorums: a phase-1 quorum has to promise before a ballot proposes, and the votes of a phase-2 quorum choose.
 // It is immutable.
-type Configuration struct {
-	Phase1, Phase2 []Set
-	acceptors      Set
-}
+type Configuration struct{ Phase1, Phase2 []Set }
 
 // NewConfiguration refuses quorums of which one of phase 1 and one of phase 2 do not meet: two values could be chosen.
 func NewConfiguration(phase1, phase2 []Set) (*Configuration, error) {
 	if len(phase1) == 0 || len(phase2) == 0 {
-		return nil, errors.New("spec: a configuration needs a quorum for each phase")
+		return nil, fmt.Errorf("spec: %d phase-1 and %d phase-2 quorums: name at least one of each", len(phase1), len(phase2))
 	}
-	c := &Configuration{Phase1: phase1, Phase2: phase2}
 	for _, q1 := range phase1 {
-		c.acceptors |= q1
 		for _, q2 := range phase2 {
 			if q1&q2 == 0 {
 				return nil, fmt.Errorf("spec: phase-1 quorum %b and phase-2 quorum %b do not meet", q1, q2)
 			}
-			c.acceptors |= q2
 		}
 	}
-	return c, nil
+	return &Configuration{phase1, phase2}, nil
 }
 
 // Sized returns every set of n of these acceptors.
@@ -62,11 +52,6 @@ func Sized(acceptors Set, n int) (sets []Set) {
 		}
 	}
 	return sets
-}
-
-// Majorities returns the smallest majorities of these acceptors: quorums for either phase.
-func Majorities(acceptors Set) []Set {
-	return Sized(acceptors, bits.OnesCount64(uint64(acceptors))/2+1)
 }
 
 // includesOne reports whether all of some quorum is in s.

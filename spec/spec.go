@@ -6,8 +6,8 @@
 package spec
 
 import (
-	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 )
 
@@ -21,9 +21,7 @@ type Value string
 type Ballot [3]uint64
 
 // Compare returns -1, 0 or +1 as b is below, equal to or above c.
-func (b Ballot) Compare(c Ballot) int {
-	return cmp.Or(cmp.Compare(b[0], c[0]), cmp.Compare(b[1], c[1]), cmp.Compare(b[2], c[2]))
-}
+func (b Ballot) Compare(c Ballot) int { return slices.Compare(b[:], c[:]) }
 
 func (b Ballot) String() string { return fmt.Sprintf("%d.%x.%d", b[0], b[1], b[2]) }
 
@@ -59,44 +57,32 @@ func violation(rule Rule, format string, args ...any) error {
 
 // State is all that matters of a run so far. It only grows: a crash makes nobody forget. It is not safe for concurrent use.
 type State struct {
-	configs  []governed // ascending
-	promised [AcceptorsMax]Ballot
-	ballots  map[Ballot]*ballot
-	slots    map[Slot]*instance
-	prefix   Slot // every slot up to here has a chosen value
-	highest  Slot // that anything was proposed in
+	configs   []governed // ascending
+	promised  map[Acceptor]Ballot
+	announced map[Ballot]Slot // of each ballot that was begun: up to where it has said that all is chosen
+	slots     map[Slot]instance
+	prefix    Slot // every slot up to here has a chosen value
+	highest   Slot // that anything was proposed in
 }
 
 // governed is a configuration and the first slot that it governs.
 type governed struct {
-	first  Slot
-	config *Configuration
+	first Slot
+	*Configuration
 }
 
-// ballot is what one proposal number has done in all slots.
-type ballot struct {
-	first     Slot // the lowest slot it has proposed in
-	announced Slot // it has said that every slot up to here is chosen
-}
+// instance is what was proposed in one slot, by ballot, ascending.
+type instance []*proposal
 
-// instance is one slot.
-type instance struct {
-	proposals []proposal // ascending by ballot
-	chosen    bool
-	value     Value // the chosen one
-	at        Ballot
-}
-
-// proposal is a value proposed at one ballot, and who has voted for it.
 type proposal struct {
 	ballot Ballot
 	value  Value
-	votes  Set
+	votes  Set // of acceptors, on whose disks they are
 }
 
 // New returns the state before anything has happened, with the configuration that governs all slots.
 func New(config *Configuration) *State {
-	return &State{configs: []governed{{1, config}}, ballots: map[Ballot]*ballot{}, slots: map[Slot]*instance{}}
+	return &State{configs: []governed{{1, config}}, promised: map[Acceptor]Ballot{}, announced: map[Ballot]Slot{}, slots: map[Slot]instance{}}
 }
 
 // Configure lets another configuration govern the slots from first on. It refuses if anything has been proposed in one of them.
@@ -108,68 +94,62 @@ func (s *State) Configure(first Slot, config *Configuration) error {
 	return nil
 }
 
+func (s *State) config(slot Slot) governed {
+	i := len(s.configs) - 1
+	for s.configs[i].first > slot {
+		i--
+	}
+	return s.configs[i]
+}
+
 // Step takes an action if it is allowed. If it is not, the error is a *Violation, and nothing has changed.
 func (s *State) Step(a Action) error {
 	if err := a.check(s); err != nil {
 		return err
 	}
-	a.take(s)
+	s.Assume(a)
 	return nil
 }
 
 // Assume takes an action without asking whether it is allowed. What actions leave behind does not depend on their order, so a State can be made from a set of them.
-func (s *State) Assume(a Action) { a.take(s) }
-
-// Chosen returns the value chosen in a slot, if there is one.
-func (s *State) Chosen(slot Slot) (Value, bool) {
-	in := s.slots[slot]
-	if in == nil || !in.chosen {
-		return "", false
+func (s *State) Assume(a Action) {
+	if d, ok := a.(deed); ok {
+		d.take(s)
 	}
-	return in.value, true
 }
 
-// Promised returns the highest ballot that an acceptor has promised or voted at.
-func (s *State) Promised(a Acceptor) Ballot { return s.promised[a] }
-
-func (s *State) config(slot Slot) *Configuration {
-	i := len(s.configs) - 1
-	for s.configs[i].first > slot {
-		i--
-	}
-	return s.configs[i].config
-}
-
-func (s *State) instance(slot Slot) *instance {
-	in := s.slots[slot]
-	if in == nil {
-		in = &instance{}
-		s.slots[slot] = in
-	}
-	return in
-}
-
-// proposal returns what was proposed in a slot at a ballot, or nil. The pointer is good until the next proposal.
-func (s *State) proposal(b Ballot, slot Slot) *proposal {
-	if in := s.slots[slot]; in != nil {
-		if i, found := in.find(b); found {
-			return &in.proposals[i]
+// choice returns the lowest proposal in a slot that a quorum has voted for: it is chosen. It returns nil if there is none.
+func (s *State) choice(slot Slot) *proposal {
+	for _, p := range s.slots[slot] {
+		if includesOne(s.config(slot).Phase2, p.votes) {
+			return p
 		}
 	}
 	return nil
 }
 
-func (in *instance) find(b Ballot) (int, bool) {
-	return slices.BinarySearchFunc(in.proposals, b, func(p proposal, b Ballot) int { return p.ballot.Compare(b) })
+// proposal returns what was proposed in a slot at a ballot, or nil.
+func (s *State) proposal(b Ballot, slot Slot) *proposal {
+	if i, found := s.slots[slot].find(b); found {
+		return s.slots[slot][i]
+	}
+	return nil
 }
 
-// below returns the highest-numbered proposal below a ballot that an acceptor has voted for in this slot, or nil.
-func (in *instance) below(a Acceptor, b Ballot) *proposal {
-	if in == nil {
-		return nil
-	}
-	for i := len(in.proposals) - 1; i >= 0; i-- {
-		if p := &in.proposals[i]; p.votes.has(a) && p.ballot.Compare(b) < 0 {
+func (in instance) find(b Ballot) (int, bool) {
+	return slices.BinarySearchFunc(in, b, func(p *proposal, b Ballot) int { return p.ballot.Compare(b) })
+}
+
+// below returns the proposals below a ballot, the highest first.
+func (in instance) below(b Ballot) iter.Seq2[int, *proposal] {
+	i, _ := in.find(b)
+	return slices.Backward(in[:i])
+}
+
+// vote returns the highest proposal below a ballot that an acceptor has voted for in a slot, or nil.
+func (s *State) vote(a Acceptor, slot Slot, b Ballot) *proposal {
+	for _, p := range s.slots[slot].below(b) {
+		if p.votes.has(a) {
 			return p
 		}
 	}
@@ -179,27 +159,20 @@ func (in *instance) below(a Acceptor, b Ballot) *proposal {
 // safe reports whether no other value than v has been, or can yet be, chosen in a slot below b: some quorum has promised b, and between the highest
 // vote for v and b none of it has voted; or, without a vote for v, it has not voted at all (P2c).
 func (s *State) safe(b Ballot, slot Slot, v Value) bool {
-	config, in := s.config(slot), s.slots[slot]
+	if c := s.choice(slot); c != nil && c.value == v {
+		return true
+	}
 	var quiet Set
-	for a := Acceptor(0); a < AcceptorsMax && config.acceptors>>a != 0; a++ {
-		if config.acceptors.has(a) && s.promised[a].Compare(b) >= 0 {
+	for a, promised := range s.promised {
+		if promised.Compare(b) >= 0 {
 			quiet |= 1 << a
 		}
 	}
-	if in != nil {
-		if in.chosen && in.value == v {
-			return true
+	for _, p := range s.slots[slot].below(b) {
+		if p.votes != 0 && p.value == v {
+			break
 		}
-		for i := len(in.proposals) - 1; i >= 0; i-- {
-			p := &in.proposals[i]
-			if p.ballot.Compare(b) >= 0 {
-				continue
-			}
-			if p.votes != 0 && p.value == v {
-				break
-			}
-			quiet &^= p.votes
-		}
+		quiet &^= p.votes
 	}
-	return includesOne(config.Phase1, quiet)
+	return includesOne(s.config(slot).Phase1, quiet)
 }

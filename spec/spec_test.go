@@ -8,7 +8,7 @@ import (
 
 func three(t testing.TB) *State {
 	t.Helper()
-	config, err := NewConfiguration(Majorities(SetOf(0, 1, 2)), Majorities(SetOf(0, 1, 2)))
+	config, err := NewConfiguration(Sized(SetOf(0, 1, 2), 2), Sized(SetOf(0, 1, 2), 2))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,10 +60,10 @@ func TestARunOfPaxosIsAllowed(t *testing.T) {
 		Promise{1, n(2)}, Report{Acceptor: 1, Ballot: n(2), First: 1, Last: EverySlot, Chosen: 1, Votes: []ReportedVote{{Slot: 2, Ballot: n(1), Value: "b"}}},
 		Refuse{1, n(1), n(2)}, Recover{1, n(2)},
 		Propose{n(2), 2, "b"}, Vote{1, n(2), 2, "b"}, Vote{2, n(2), 2, "b"}, Learn{2, "b"}, Announce{n(2), 2}, Announce{Ballot{}, 2})
-	if v, ok := s.Chosen(2); !ok || v != "b" {
-		t.Errorf("in slot 2 %q is chosen: %v, want b", v, ok)
+	if c := s.choice(2); c == nil || c.value != "b" {
+		t.Errorf("in slot 2 %v is chosen, want b", c)
 	}
-	if got := s.Promised(1); got != n(2) {
+	if got := s.promised[1]; got != n(2) {
 		t.Errorf("acceptor 1 has promised %v, want %v", got, n(2))
 	}
 }
@@ -107,6 +107,10 @@ func TestEachRuleRefusesWhatBreaksIt(t *testing.T) {
 		{"learning another value", chosen(n(1), 1, "a"), Learned, Learn{1, "b"}},
 		{"votes of two ballots taken for a quorum", []Action{Vote{0, n(1), 1, "a"}, Vote{1, n(2), 1, "a"}}, Learned, Learn{1, "a"}},
 		{"announcing what is not chosen", begun(n(1), 0, 1), Learned, Announce{n(1), 1}},
+		{"announcing more than what is chosen", chosen(n(1), 1, "a"), Learned, Announce{n(1), 2}},
+		{"announcing what lies above a hole", append(chosen(n(1), 1, "a"), Propose{n(1), 3, "c"}, Vote{0, n(1), 3, "c"}, Vote{1, n(1), 3, "c"}), Learned, Announce{n(1), 3}},
+		{"a report that leaves out a vote before one that it tells", append(chosen(n(1), 1, "a"), append(begun(n(2), 0), Vote{0, n(1), 2, "b"})...), Truth,
+			Report{Acceptor: 0, Ballot: n(2), First: 1, Last: EverySlot, Votes: []ReportedVote{{Slot: 2, Ballot: n(1), Value: "b"}}}},
 		{"announcing a slot in which it proposed another value", append([]Action{Propose{n(1), 1, "b"}}, chosen(n(2), 1, "a")...), Announced, Announce{n(1), 1}},
 		{"proposing another value in a slot it has announced", append(append(begun(n(1), 0, 1), chosen(n(2), 1, "a")...), Announce{n(1), 1}), Announced, Propose{n(1), 1, "b"}},
 	} {
@@ -171,7 +175,7 @@ func TestFlexibleQuorumsMustMeet(t *testing.T) {
 
 func TestASlotIsGovernedByItsOwnConfiguration(t *testing.T) {
 	s := three(t)
-	others := Majorities(SetOf(2, 3, 4))
+	others := Sized(SetOf(2, 3, 4), 2)
 	config, err := NewConfiguration(others, others)
 	if err != nil {
 		t.Fatal(err)
@@ -186,7 +190,7 @@ func TestASlotIsGovernedByItsOwnConfiguration(t *testing.T) {
 	refused(t, s, P2c, Propose{n(1), 2, "b"})
 	steps(t, s, Promise{3, n(1)}, Promise{4, n(1)}, Propose{n(1), 2, "b"}, Vote{0, n(1), 2, "b"}, Vote{1, n(1), 2, "b"})
 	refused(t, s, Learned, Learn{2, "b"})
-	steps(t, s, Vote{3, n(1), 2, "b"}, Vote{2, n(1), 2, "b"}, Learn{2, "b"})
+	steps(t, s, Vote{3, n(1), 2, "b"}, Vote{2, n(1), 2, "b"}, Learn{2, "b"}, Learn{1, "a"}, Announce{n(1), 2})
 }
 
 // Any actions whatever, drawn at random: what State lets pass never has two values chosen, and the order in which they are assumed does not matter.
@@ -204,7 +208,7 @@ func TestWhateverIsAllowedAgrees(t *testing.T) {
 			}
 			taken = append(taken, a)
 			for slot := Slot(1); slot <= 2; slot++ {
-				v, ok := s.Chosen(slot)
+				v, ok := value(s.choice(slot))
 				if was, had := values[slot]; had && (!ok || was != v) {
 					t.Fatalf("seed %d: slot %d had %q chosen, and now %q", seed, slot, was, v)
 				}
@@ -218,7 +222,7 @@ func TestWhateverIsAllowedAgrees(t *testing.T) {
 			again.Assume(taken[i])
 		}
 		for slot := Slot(1); slot <= 2; slot++ {
-			v, ok := again.Chosen(slot)
+			v, ok := value(again.choice(slot))
 			if was, had := values[slot]; had != ok || was != v {
 				t.Fatalf("seed %d: in another order slot %d has %q chosen, not %q", seed, slot, v, was)
 			}
@@ -228,6 +232,13 @@ func TestWhateverIsAllowedAgrees(t *testing.T) {
 	if chosenRuns < 500 {
 		t.Errorf("only %d slots were chosen: the test tests little", chosenRuns)
 	}
+}
+
+func value(chosen *proposal) (Value, bool) {
+	if chosen == nil {
+		return "", false
+	}
+	return chosen.value, true
 }
 
 func randomAction(rng *rand.Rand) Action {
