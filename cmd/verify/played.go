@@ -92,3 +92,18 @@ func (p *played) unreached() error {
 	}
 	return nil
 }
+
+// counts renders how often each kind of fault was injected and each rare situation came up, by name.
+func (p *played) counts() string {
+	var text strings.Builder
+	for _, table := range []struct {
+		title  string
+		counts map[string]int64
+	}{{"requests and faults injected", p.faults}, {"situations", p.probes}} {
+		fmt.Fprintf(&text, "%s:\n", table.title)
+		for _, name := range slices.Sorted(maps.Keys(table.counts)) {
+			fmt.Fprintf(&text, "%12d  %s\n", table.counts[name], name)
+		}
+	}
+	return text.String()
+}

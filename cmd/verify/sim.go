@@ -85,6 +85,7 @@ func (b *bench) sim(c *cobra.Command, o simOptions) error {
 		}
 		total.add(slice)
 	}
+	fmt.Fprint(b.stdout, total.counts())
 	if err := total.unreached(); err != nil {
 		return err
 	}
