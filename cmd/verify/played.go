@@ -73,22 +73,24 @@ func (p *played) String() string {
 	return fmt.Sprintf("%d seeds from %d on, %d events, %d faults, %d requests answered", p.seeds, p.first, p.events, p.injected(), p.answered)
 }
 
-// probeSeeds is how many seeds must have come by every rare situation that the simulator knows.
+// probeSeeds is how many seeds must have injected every kind of fault and come by every rare situation that the simulator knows.
 const probeSeeds = 1000
 
-// unreached returns an error if so many seeds have never come by a situation: what is never reached is not tested.
+// unreached returns an error if so many seeds have never injected a kind of fault, or never come by a situation: what is never reached is not tested.
 func (p *played) unreached() error {
 	if p.seeds < probeSeeds {
 		return nil
 	}
 	var never []string
-	for _, situation := range slices.Sorted(maps.Keys(p.probes)) {
-		if p.probes[situation] == 0 {
-			never = append(never, situation)
+	for _, counts := range []map[string]int64{p.faults, p.probes} {
+		for _, name := range slices.Sorted(maps.Keys(counts)) {
+			if counts[name] == 0 {
+				never = append(never, name)
+			}
 		}
 	}
 	if len(never) > 0 {
-		return fmt.Errorf("sim: %d seeds never came by: %s: they prove less than they say", p.seeds, strings.Join(never, ", "))
+		return fmt.Errorf("sim: %d seeds never came to: %s: they prove less than they say", p.seeds, strings.Join(never, ", "))
 	}
 	return nil
 }
