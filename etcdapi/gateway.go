@@ -42,6 +42,7 @@ func newGateway(dial func(context.Context) (net.Conn, error)) (*gateway, error) 
 	}}))
 	for _, register := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
 		gw.RegisterKVHandler, gw.RegisterWatchHandler, gw.RegisterLeaseHandler, gw.RegisterClusterHandler, gw.RegisterMaintenanceHandler, gw.RegisterAuthHandler,
+		registerLocks,
 	} {
 		if err := register(context.Background(), mux, conn); err != nil {
 			return nil, errors.Join(fmt.Errorf("etcdapi: JSON gateway: %w", err), conn.Close())

@@ -1,6 +1,7 @@
 package serverconfig
 
 import (
+	"crypto/tls"
 	"errors"
 	"flag"
 	"os"
@@ -50,6 +51,7 @@ func TestFlagsReachTheConfig(t *testing.T) {
 		{"--experimental-watch-progress-notify-interval=1s", func(c *Config) any { return c.ProgressInterval }, time.Second},
 		{"", func(c *Config) any { return c.AuthToken }, "simple"},
 		{"", func(c *Config) any { return c.CompactionPeriod + time.Duration(c.CompactionRevisions) }, time.Duration(0)},
+		{"--cipher-suites=TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305", func(c *Config) any { return c.tlsLimits.cipherSuites[0] }, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256},
 		{"--auto-compaction-retention=2", func(c *Config) any { return c.CompactionPeriod }, 2 * time.Hour},
 		{"--auto-compaction-retention=8784h", func(c *Config) any { return c.CompactionPeriod }, 8784 * time.Hour},
 		{"--auto-compaction-retention=1s", func(c *Config) any { return c.CompactionPeriod }, time.Second},

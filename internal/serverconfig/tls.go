@@ -50,8 +50,17 @@ func tlsVersion(name string) (uint16, error) {
 	return version, nil
 }
 
+// formerCipherSuites are names that Go and etcd had before for suites that are now named after their hash, too.
+var formerCipherSuites = map[string]string{
+	"TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305":   "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+	"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305": "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+}
+
 func setCipherSuites(c *Config, value string) error {
 	for _, name := range list(value) {
+		if now, former := formerCipherSuites[name]; former {
+			name = now
+		}
 		i := slices.IndexFunc(tls.CipherSuites(), func(s *tls.CipherSuite) bool { return s.Name == name })
 		if i < 0 {
 			return fmt.Errorf("%s is unknown or insecure; use names such as %s", name, tls.CipherSuiteName(tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256))
