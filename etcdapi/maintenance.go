@@ -9,7 +9,7 @@ import (
 	"synod.dev/synod/paxos"
 )
 
-// maintenanceService serves etcdserverpb.Maintenance. Downgrade does not exist yet.
+// maintenanceService serves etcdserverpb.Maintenance.
 type maintenanceService struct {
 	pb.UnimplementedMaintenanceServer
 	*Server
