@@ -368,12 +368,15 @@ func failFast(ctx context.Context, method string, request, reply any, conn *grpc
 }
 
 // listenAddress returns a free loopback address whose port no outgoing connection takes while the member that listens on it is dead:
-// one below the ports that kernels give to those.
+// one below the ports that kernels give to those. No two calls return the same.
 func listenAddress(t testing.TB) string {
 	t.Helper()
-	const first, count, attempts = 10_000, 20_000, 100
+	const first, count, attempts = 10_000, 20_000, 1000
 	for range attempts {
 		address := fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(count))
+		if _, given := givenAddresses.LoadOrStore(address, true); given {
+			continue
+		}
 		if l, err := net.Listen("tcp", address); err == nil {
 			l.Close()
 			return address
@@ -382,6 +385,8 @@ func listenAddress(t testing.TB) string {
 	t.Fatalf("none of %d ports is free", attempts)
 	return ""
 }
+
+var givenAddresses sync.Map // by this process
 
 // eventually waits for a condition that nobody announces.
 func eventually(t testing.TB, what string, condition func() bool) {
