@@ -446,3 +446,47 @@ func TestTheLogIsGivenNoPasswordAndNoToken(t *testing.T) {
 		}
 	}
 }
+
+// TestAKeepAliveStreamEndsOnceItsCredentialCountsNoMore: a stream may be older than what it was opened with. Nothing is renewed then.
+func TestAKeepAliveStreamEndsOnceItsCredentialCountsNoMore(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		revoke func(ctx context.Context, s *serving) error
+		want   error
+	}{
+		{"the password has changed", func(ctx context.Context, s *serving) error {
+			_, err := s.auth().UserChangePassword(ctx, &pb.AuthUserChangePasswordRequest{Name: "alice", Password: "other"})
+			return err
+		}, rpctypes.ErrGRPCInvalidAuthToken},
+		{"the user is gone", func(ctx context.Context, s *serving) error {
+			_, err := s.auth().UserDelete(ctx, &pb.AuthUserDeleteRequest{Name: "alice"})
+			return err
+		}, rpctypes.ErrGRPCInvalidAuthToken},
+		{"the role is gone that let it write the lease's key", func(ctx context.Context, s *serving) error {
+			_, err := s.auth().RoleDelete(ctx, &pb.AuthRoleDeleteRequest{Role: "r"})
+			return err
+		}, rpctypes.ErrGRPCPermissionDenied},
+	} {
+		s := serve(t, cheap)
+		s.grant(t, 1, 60)
+		s.mustPutLeased(t, "a", 1)
+		s.enable(t)
+		root := s.login(t, "root")
+		stream, err := s.lease().LeaseKeepAlive(s.login(t, "alice"))
+		must(t, err)
+		ask := func() error {
+			must(t, stream.Send(&pb.LeaseKeepAliveRequest{ID: 1}))
+			_, err := stream.Recv()
+			return err
+		}
+		must(t, ask())
+		must(t, c.revoke(root, s))
+		before := s.node.proposals.Load()
+		if err := ask(); !sameStatus(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+		if got := s.node.proposals.Load(); got != before {
+			t.Errorf("%s: %d commands were proposed for the refused renewal", c.name, got-before)
+		}
+	}
+}

@@ -205,6 +205,9 @@ func TestRenewalsAreRefusedWhenTooManyWait(t *testing.T) {
 			t.Fatal("refused too early")
 		}
 	}
+	if r, _ := k.join(ids[:1]); r != nil {
+		t.Fatal("there is a round beyond the bound")
+	}
 	if _, err := k.renew(t.Context(), ids[:1]); err != rpctypes.ErrGRPCRequestTooManyRequests {
 		t.Fatalf("beyond the bound: %v", err)
 	}
