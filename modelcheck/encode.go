@@ -11,8 +11,9 @@ import (
 // encoder writes down a replica so that two replicas have the same bytes only if they will answer the same events alike. It reads every field there is, by reflection: a field that is
 // added tomorrow is part of the state tomorrow.
 type encoder struct {
-	durable uint64 // positions in the log up to here are alike: all that is ever asked of them is whether they are durable
-	bytes   []byte
+	durable  uint64 // positions in the log up to here are alike: all that is ever asked of them is whether they are durable
+	gathered bool   // what is spent is left out
+	bytes    []byte
 }
 
 // settled are the fields that nothing in a world changes or reads: what the replica was made with, which is the same in all states of a node but for the boot counter; the effects, of a step that is
@@ -53,8 +54,8 @@ func skip(t reflect.Type) []bool {
 	return s
 }
 
-func appendReplica(b []byte, r *paxos.Replica) []byte {
-	e := encoder{durable: uint64(r.Status().Durable), bytes: b}
+func (m *model) appendReplica(b []byte, r *paxos.Replica) []byte {
+	e := encoder{durable: uint64(r.Status().Durable), gathered: m.world.gathered, bytes: b}
 	e.value(reflect.ValueOf(r).Elem())
 	return e.bytes
 }
@@ -76,7 +77,11 @@ func (e *encoder) value(v reflect.Value) {
 		}
 		e.number(n)
 	case reflect.Struct:
-		for i, skip := range skip(v.Type()) {
+		skips := skip(v.Type())
+		if e.gathered {
+			skips = without(v.Type(), skips, spent(v))
+		}
+		for i, skip := range skips {
 			if !skip {
 				e.value(v.Field(i))
 			}

@@ -24,6 +24,8 @@ const (
 	crash  // with arg of the unsynced records kept
 	losing // the record at arg in the log, in a crash
 	asked  // by the member arg
+	gather // the items of the sequence arg
+	trim   // the log, up to what is delivered
 )
 
 // events returns what a node in this state may do by itself.
@@ -80,8 +82,11 @@ func (m *model) disk(l *local, add func(cause, func(*stepper))) {
 	for upto := l.durable + 1; upto <= len(l.log); upto++ {
 		add(cause{sync, upto - l.durable}, func(s *stepper) { s.sync(upto) })
 	}
-	if int(l.crashes) >= m.world.members[l.node].crashes {
+	if !m.mayCrash(l) {
 		return
+	}
+	if m.world.snapshots && l.trimmed < l.replica.Delivered() {
+		add(cause{kind: trim}, func(s *stepper) { s.l.trimmed = s.l.replica.Delivered() })
 	}
 	for kept := l.durable; kept <= len(l.log); kept++ {
 		add(cause{crash, kept - l.durable}, func(s *stepper) { s.crash(kept, 0) })
@@ -117,9 +122,12 @@ func (m *model) deliver(id, it uint32) *transition {
 	for len(l.deliver) <= int(it) {
 		l.deliver = append(l.deliver, nil)
 	}
-	from, body := m.items[it].from, m.items[it].message
+	from, body, snapshot := m.items[it].from, m.items[it].message, m.items[it].snapshot
 	var t *transition
-	if m.world.late || !tooLate(l, body) {
+	switch {
+	case snapshot != 0:
+		t = m.take(id, cause{delivery, int(it)}, func(s *stepper) { s.install(snapshot) })
+	case m.world.late || !tooLate(l, body):
 		t = m.take(id, cause{delivery, int(it)}, func(s *stepper) { s.receive(from, body) })
 	}
 	l.deliver[it] = t
@@ -141,6 +149,9 @@ func (m *model) happen(id uint32, c cause) *transition {
 	if c.kind == delivery {
 		return m.deliver(id, uint32(c.arg))
 	}
+	if c.kind == gather {
+		return m.gather(id, c.arg)
+	}
 	own := m.events(id)
 	for i := range own {
 		if own[i].cause == c {
@@ -160,6 +171,9 @@ func (m *model) known(id uint32) (known []*transition) {
 		if t != nil {
 			known = append(known, t)
 		}
+	}
+	for _, t := range l.gathered {
+		known = append(known, t)
 	}
 	return known
 }

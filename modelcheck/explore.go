@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 	"time"
 )
 
 // Options bound an exploration. The zero value explores everything.
 type Options struct {
 	StatesMax int                            // 0: no bound
+	Live      int                            // from every so many states the cluster goes on without faults, and must get somewhere; 0: from none
 	Progress  func(states, depth, front int) // called after each level, if not nil; front is the number of states that are new in it
 }
 
@@ -20,6 +22,9 @@ type Result struct {
 	Depth       int // of the last state found: the least number of events that lead to it
 	Locals      int // distinct states of its nodes, each a state of the real replica and its disk
 	Items       int // distinct messages, and records made durable
+	Lively      int // states from which the cluster got somewhere
+	Rounds      int // the most ticks that this took
+	Transfers   int // snapshots that were installed meanwhile
 	Elapsed     time.Duration
 
 	Counterexample *Counterexample // the shortest way to break a rule; nil if there is none
@@ -93,11 +98,8 @@ func newExplorer(w *World, opt Options) *explorer {
 }
 
 func (x *explorer) run() error {
-	var first state
-	for i := range x.world.members {
-		first.locals[i] = x.initial(i)
-	}
 	x.next = slab{members: len(x.world.members)}
+	first := x.first()
 	x.visit(&first, step{})
 	for {
 		x.front, x.next = x.next, slab{members: len(x.world.members)}
@@ -117,6 +119,9 @@ func (x *explorer) run() error {
 		if x.next.count > 0 {
 			x.result.Depth++
 		}
+		if !x.lively() {
+			return nil
+		}
 		if x.opt.Progress != nil {
 			x.opt.Progress(len(x.steps), x.result.Depth, x.next.count)
 		}
@@ -125,6 +130,19 @@ func (x *explorer) run() error {
 		return fmt.Errorf("%w: %v", ErrGoals, missing)
 	}
 	return nil
+}
+
+// first returns the state before anything has happened. Where answers are gathered, every proposer has begun its first ballot: nothing can come to it before, and its Prepare may come to others at any time.
+func (x *explorer) first() (s state) {
+	for i := range x.world.members {
+		s.locals[i] = x.initial(i)
+	}
+	for i := range x.world.members {
+		if t := x.happen(s.locals[i], cause{kind: takeOver}); t != nil && x.gathers(i) {
+			s = x.after(&s, i, t)
+		}
+	}
+	return s
 }
 
 // expand follows everything that can happen in a state. It reports false if a rule was broken.
@@ -145,17 +163,37 @@ func (x *explorer) expand(s *state, at uint32) bool {
 			}
 		}
 		x.addressed()
-		l := x.locals[id]
-		for w := 0; w*64 < len(x.items); w++ {
-			for rest := s.items[w] & x.toNode[i][w] &^ l.inert[w]; rest != 0; rest &= rest - 1 {
-				it := uint32(w*64 + bits.TrailingZeros64(rest))
-				if t := x.deliver(id, it); t != nil && !x.follow(s, at, i, t) {
-					return false
-				}
+		if !x.hand(s, at, i, id, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// hand gives each message of a state to a node that it is for. The node is in the state id, after having counted some answers. It reports false if a rule was broken.
+func (x *explorer) hand(s *state, at uint32, node int, id uint32, counted []uint32) bool {
+	l := x.locals[id]
+	for w := 0; w*64 < len(x.items); w++ {
+		for rest := s.items[w] & x.toNode[node][w] &^ l.inert[w]; rest != 0; rest &= rest - 1 {
+			if !x.handOne(s, at, node, id, counted, uint32(w*64+bits.TrailingZeros64(rest))) {
+				return false
 			}
 		}
 	}
 	return true
+}
+
+func (x *explorer) handOne(s *state, at uint32, node int, id uint32, counted []uint32, it uint32) bool {
+	t := x.deliver(id, it)
+	switch {
+	case t == nil || len(counted) > 0 && !x.joins(counted, it):
+		return true
+	case x.isCounted(id, t):
+		return x.hand(s, at, node, t.to, append(slices.Clip(counted), it))
+	case len(counted) > 0:
+		t = x.gather(s.locals[node], x.sequence(append(slices.Clip(counted), it)))
+	}
+	return x.follow(s, at, node, t)
 }
 
 // addressed brings toNode up to date with the items there are.

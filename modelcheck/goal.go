@@ -15,10 +15,13 @@ const (
 	promiseIsLost                     // a promise that was not synced is lost in a crash
 	recordIsLost                      // the disk loses a durable record
 	readIsServed
+	snapshotIsInstalled // below a vote on the same disk
+	trimmedRestarts     // a member crashes whose log is trimmed
 )
 
 var goalNames = []string{"a later round chooses", "a value is adopted", "two members lead", "a leader is deposed", "a hole is filled with a no-op",
-	"a crash loses a vote", "a crash loses a promise", "a disk loses a record", "a read is served"}
+	"a crash loses a vote", "a crash loses a promise", "a disk loses a record", "a read is served",
+	"a snapshot is installed below a vote", "a member restarts with a trimmed log"}
 
 func (g goals) String() string {
 	var names []string

@@ -9,12 +9,13 @@ import (
 
 // item is something that has happened and stays so: a message was sent, a record became durable. The state of the world holds the set of them, a bit each.
 type item struct {
-	to      int // the member that a message is for, or -1
-	from    int // who sent it, or whose disk it is on
-	message *paxos.Message
-	record  *paxos.Record
-	said    []saying
-	text    string
+	to       int // the member that a message is for, or -1
+	from     int // who sent it, or whose disk it is on
+	message  *paxos.Message
+	record   *paxos.Record
+	snapshot paxos.Slot // the member to may take over somebody's snapshot of this slot
+	said     []saying
+	text     string
 
 	// What is forgotten once it makes no difference any more.
 	obsolete paxos.Ballot // above this one; zero: never

@@ -14,6 +14,7 @@ type local struct {
 	log     []*paxos.Record // log[i] has LSN i+1
 	durable int             // of log
 	lost    paxos.LSN       // a record that the disk has lost, or 0
+	trimmed paxos.Slot      // the machine's durable state has everything up to here, and a restart does not read it in the log
 
 	commands, reads, crashes, losses uint8
 	leads                            bool
@@ -23,12 +24,13 @@ type local struct {
 	before uint32
 	how    cause
 
-	own     []transition // by its own events; nil until they are asked for
-	opened  bool
-	deliver []*transition // by item delivered; nil if not yet tried, or inert
-	past    set           // items that have become obsolete, of those up to sorted
-	sorted  int
-	inert   set // items whose delivery changes nothing, or leads beyond the world's bounds
+	own      []transition // by its own events; nil until they are asked for
+	opened   bool
+	deliver  []*transition       // by item delivered; nil if not yet tried, or inert
+	gathered map[int]*transition // by sequence of items delivered together; nil until one is
+	past     set                 // items that have become obsolete, of those up to sorted
+	sorted   int
+	inert    set // items whose delivery changes nothing, or leads beyond the world's bounds
 }
 
 // model is what is known of a world so far: the numbering of its nodes' states and of its items.
@@ -42,6 +44,9 @@ type model struct {
 	itemIDs map[string]uint32
 	lasting []bool // by item
 	bytes   []byte
+
+	sequences   [][]uint32 // of items that are delivered together
+	sequenceIDs map[string]int
 }
 
 // transition is what an event does to a node in one state.
@@ -59,7 +64,7 @@ type transition struct {
 
 func newModel(w *World) *model {
 	reads := slices.ContainsFunc(w.members, func(m member) bool { return m.reads > 0 })
-	return &model{world: w, config: w.configuration(), reads: reads, ids: map[string]uint32{}, itemIDs: map[string]uint32{}}
+	return &model{world: w, config: w.configuration(), reads: reads, ids: map[string]uint32{}, itemIDs: map[string]uint32{}, sequenceIDs: map[string]int{}}
 }
 
 // boot makes the replica of a node from what its disk has kept.
@@ -69,7 +74,7 @@ func (m *model) boot(l *local) {
 		HeartbeatTicks: 1, SuspectTicks: 2, ResendTicks: 1,
 		Limits: paxos.Limits{WindowSlots: m.world.slots, BatchBytes: 1}, // a batch is a command
 	}
-	stable := paxos.Stable{Last: paxos.LSN(len(l.log))}
+	stable := paxos.Stable{Applied: l.trimmed, Last: paxos.LSN(len(l.log))}
 	for _, rec := range l.log {
 		if stable.Promised.Less(rec.Ballot) {
 			stable.Promised = rec.Ballot
@@ -83,7 +88,7 @@ func (m *model) boot(l *local) {
 		r.RestoreUnknown(l.log[l.lost-1].Slot, l.log[l.lost-1].Ballot)
 	}
 	for i, rec := range l.log {
-		if lsn := paxos.LSN(i + 1); lsn != l.lost {
+		if lsn := paxos.LSN(i + 1); lsn != l.lost && (rec.Kind == paxos.RecordPromise || rec.Slot > l.trimmed) {
 			r.Restore(lsn, rec)
 		}
 	}
@@ -129,15 +134,15 @@ func (m *model) number(l *local) uint32 {
 // encode writes down all that can make a difference to what the node will ever do. Of the log that is what a restart makes of its durable part, and what is not durable yet; where the
 // node cannot crash any more, it is nothing.
 func (m *model) encode(b []byte, l *local) []byte {
-	b = append(b, byte(l.node), l.commands, l.reads, l.crashes, l.losses)
+	b = append(b, byte(l.node), l.commands, l.reads, l.crashes, l.losses, byte(l.trimmed))
 	b = binary.AppendUvarint(b, uint64(len(l.log)-l.durable))
-	b = appendReplica(b, l.replica)
-	if int(l.crashes) >= m.world.members[l.node].crashes {
+	b = m.appendReplica(b, l.replica)
+	if !m.mayCrash(l) {
 		return b
 	}
-	after := local{node: l.node, log: l.log[:l.durable], lost: l.lost, crashes: l.crashes + 1}
+	after := local{node: l.node, log: l.log[:l.durable], lost: l.lost, trimmed: l.trimmed, crashes: l.crashes + 1}
 	m.boot(&after)
-	b = appendReplica(b, after.replica)
+	b = m.appendReplica(b, after.replica)
 	e := encoder{bytes: b}
 	for _, rec := range l.log[l.durable:] {
 		e.record(rec)
@@ -150,30 +155,39 @@ func (m *model) encode(b []byte, l *local) []byte {
 	return e.bytes
 }
 
+// mayCrash reports whether a crash may still come to a node in this state, for all that the node knows of it.
+func (m *model) mayCrash(l *local) bool { return int(l.crashes) < m.world.members[l.node].crashes }
+
 // clone returns a copy of a state for an event to change.
 func (l *local) clone() *local {
 	c := *l
 	c.replica = l.replica.Clone()
 	c.log = l.log[:len(l.log):len(l.log)]
-	c.own, c.opened, c.deliver, c.inert, c.past, c.sorted = nil, false, nil, set{}, set{}, 0
+	c.own, c.opened, c.deliver, c.gathered, c.inert, c.past, c.sorted = nil, false, nil, nil, set{}, set{}, 0
 	return &c
 }
 
-// obsolete returns the items that have become so for a node in this state: answers to a ballot below the highest that it knows, since it has given that one up for good; and
-// its promises below what is on its disk, which include them.
+// obsolete returns the items that have become so for a node in this state.
 func (m *model) obsolete(l *local) *set {
 	for ; l.sorted < len(m.items); l.sorted++ {
 		it := &m.items[l.sorted]
-		if it.obsolete.IsZero() || it.at != l.node || it.message != nil && m.world.late {
-			continue
-		}
-		limit := l.promised
-		if it.message != nil {
-			limit = l.replica.Status().Ballot
-		}
-		if it.obsolete.Less(limit) {
+		if !it.obsolete.IsZero() && it.at == l.node && m.isPast(l, it) {
 			l.past.add(uint32(l.sorted))
 		}
 	}
 	return &l.past
+}
+
+// isPast reports whether an item has become obsolete for the node that it concerns: answers to a ballot below the highest that it knows, since it has given that one up for good; and its promises below what is
+// on its disk, which include them. In a gathered world so have answers that cannot matter to the ballot that it is at: promises to who leads, votes for what it knows to be chosen.
+func (m *model) isPast(l *local, it *item) bool {
+	if it.message == nil {
+		return it.obsolete.Less(l.promised)
+	}
+	if m.world.late {
+		return false
+	}
+	s := l.replica.Status()
+	settled := it.message.Kind == paxos.Promise && s.Leads || it.message.Kind == paxos.Accepted && it.message.Upto <= s.Chosen
+	return it.obsolete.Less(s.Ballot) || it.obsolete == s.Ballot && settled && m.gathers(l.node)
 }

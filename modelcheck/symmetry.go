@@ -87,6 +87,8 @@ func (s *symmetry) imageOfItem(p int, it uint32) uint32 {
 	switch {
 	case was.message != nil:
 		return s.m.message(int(pi[was.from]), paxos.Outgoing{To: nodeID(int(pi[was.to])), Message: was.message})
+	case was.snapshot != 0:
+		return s.m.snapshot(int(pi[was.to]), was.snapshot)
 	case was.record != nil:
 		return s.m.record(int(pi[was.from]), was.record)
 	}
@@ -122,6 +124,12 @@ func (s *symmetry) cause(p int, c cause) cause {
 		c.arg = int(s.item(p, uint32(c.arg)))
 	case asked:
 		c.arg = int(s.perms[p][c.arg])
+	case gather:
+		var images []uint32
+		for _, it := range s.m.sequences[c.arg] {
+			images = append(images, s.item(p, it))
+		}
+		c.arg = s.m.sequence(images)
 	}
 	return c
 }

@@ -53,10 +53,7 @@ func (x *explorer) path(at uint32) (path []happening) {
 
 // story tells a path as one run. The states on the path are least images: each step of it happens to the members that have taken the places of those in the run. So they are exchanged back.
 func (x *explorer) story(path []happening) (trace []string) {
-	var run, least state
-	for i := range x.world.members {
-		run.locals[i] = x.initial(i)
-	}
+	run := x.first()
 	least, perm := x.symmetry.least(&run)
 	places := x.symmetry.perms[perm] // of the members of the run in least
 	for _, h := range path {
@@ -105,11 +102,22 @@ func (x *explorer) name(id uint32, c cause) string {
 	l := x.locals[id]
 	switch c.kind {
 	case delivery:
+		if x.items[c.arg].message == nil {
+			return "installs " + x.items[c.arg].text
+		}
 		return fmt.Sprintf("<- %d %s", x.items[c.arg].from+1, x.items[c.arg].text)
 	case takeOver:
 		return "takes over"
 	case command:
 		return fmt.Sprintf("is given command %s", l.command())
+	case gather:
+		var answers []string
+		for _, it := range x.sequences[c.arg] {
+			answers = append(answers, fmt.Sprintf("<- %d %s", x.items[it].from+1, x.items[it].text))
+		}
+		return strings.Join(answers, ", ")
+	case trim:
+		return "trims what it has delivered"
 	case read:
 		return fmt.Sprintf("is given read %d", l.reads+1)
 	case sync:

@@ -9,7 +9,7 @@ import (
 type World struct {
 	Name  string
 	About string // what happens in it, in a line
-	Large bool   // takes more than some seconds to explore
+	Size  Size   // how long it takes
 
 	members        []member
 	phase1, phase2 int // sizes of quorums; 0 for majorities
@@ -19,8 +19,19 @@ type World struct {
 	acquainted     bool                // every member has heard from every other, so that they send each other requests
 	lost           []paxos.MessageKind // the network delivers none of these
 	late           bool                // it delivers what comes too late: answers to a ballot that was given up, a promise to who leads already, a Prepare to who has promised that ballot
+	snapshots      bool                // of what a member has delivered; see snapshot.go
+	gathered       bool                // see gather.go
 	goals          goals
 }
+
+// Size says where a world can be explored.
+type Size uint8
+
+const (
+	Small Size = iota // wherever tests run: seconds
+	Large             // where there is time: half a minute each
+	Vast              // after a change of the core, by hand: minutes, and gigabytes
+)
 
 // member is what one member may do.
 type member struct {
@@ -31,6 +42,7 @@ type member struct {
 	crashes  int
 	losses   int  // restarts at which its disk has lost the last record of a slot
 	serves   bool // it is asked, at any time, for what is chosen
+	installs bool // it may take over anybody's snapshot, at any time
 }
 
 // disk says when a record that has been appended is durable.

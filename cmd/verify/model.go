@@ -17,7 +17,9 @@ import (
 type modelOptions struct {
 	world     string
 	large     bool
+	all       bool
 	golden    bool
+	live      int
 	statesMax int
 }
 
@@ -35,25 +37,35 @@ The worlds:
 ` + worldList(),
 		Example: `  go run ./cmd/verify model
   go run ./cmd/verify model --large
+  go run ./cmd/verify model --all
   go run ./cmd/verify model --world ` + fmt.Sprintf("%q", modelcheck.Worlds()[0].Name),
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return b.model(c.Context(), o) },
 	}
 	c.Flags().StringVar(&o.world, "world", "", "only the world of this name")
-	c.Flags().BoolVar(&o.large, "large", false, "the large worlds as well, which take minutes and gigabytes")
+	c.Flags().BoolVar(&o.large, "large", false, "the large worlds as well: minutes, and a gigabyte")
+	c.Flags().BoolVar(&o.all, "all", false, "all worlds, the vast ones as well: minutes each, and gigabytes")
 	c.Flags().BoolVar(&o.golden, "golden", true, "compare the figures with the committed ones")
+	c.Flags().IntVar(&o.live, "live", 997, "from every so many states let the cluster go on without faults, and see that it gets its work done; 0 for none")
 	c.Flags().IntVar(&o.statesMax, "states", 0, "give up on a world at this many states; 0 for no bound")
 	return c
+}
+
+// size returns that of the largest worlds asked for.
+func (o modelOptions) size() modelcheck.Size {
+	switch {
+	case o.all:
+		return modelcheck.Vast
+	case o.large:
+		return modelcheck.Large
+	}
+	return modelcheck.Small
 }
 
 func worldList() string {
 	var list strings.Builder
 	for _, w := range modelcheck.Worlds() {
-		size := ""
-		if w.Large {
-			size = " (large)"
-		}
-		fmt.Fprintf(&list, "  %s%s: %s\n", w.Name, size, w.About)
+		fmt.Fprintf(&list, "  %s%s: %s\n", w.Name, [...]string{"", " (large)", " (vast)"}[w.Size], w.About)
 	}
 	return list.String()
 }
@@ -64,7 +76,7 @@ func (b *bench) model(ctx context.Context, o modelOptions) error {
 	worlds := 0
 	var violation error
 	for _, w := range modelcheck.Worlds() {
-		if o.world != "" && w.Name != o.world || o.world == "" && w.Large && !o.large {
+		if o.world != "" && w.Name != o.world || o.world == "" && w.Size > o.size() {
 			continue
 		}
 		if ctx.Err() != nil {
@@ -87,7 +99,7 @@ func (b *bench) model(ctx context.Context, o modelOptions) error {
 
 // explore explores one world.
 func (b *bench) explore(w modelcheck.World, o modelOptions) (modelcheck.Result, error) {
-	r, err := w.Explore(modelcheck.Options{StatesMax: o.statesMax, Progress: func(states, depth, front int) {
+	r, err := w.Explore(modelcheck.Options{StatesMax: o.statesMax, Live: o.live, Progress: func(states, depth, front int) {
 		b.progress("model: %s: %d states, depth %d, %d to go on from", w.Name, states, depth, front)
 	}})
 	switch {
