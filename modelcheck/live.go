@@ -12,7 +12,7 @@ import (
 // ticks in turn; what was under way is delivered first, oldest first. Then somebody must be elected, and a command that each proposer is given, as a client would go on asking, must be chosen and delivered
 // everywhere, within roundsMax ticks.
 
-// roundsMax is some four times what any state of any world takes (Result.Rounds).
+// roundsMax is more than three times what any state of any world takes (Result.Rounds).
 const roundsMax = 32
 
 // fair is a cluster in which nothing fails.
