@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -163,7 +164,7 @@ func clusterID(config *serverconfig.Config) (uint64, error) {
 	id := serverconfig.ClusterID(config.Members)
 	path := filepath.Join(config.DataDir, originFile)
 	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // who opens the directory says what is wrong with it
 		return id, nil
 	}
 	if err != nil {
