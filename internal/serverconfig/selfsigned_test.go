@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 )
 
 // peerTLS is what a member with --peer-auto-tls and a token uses.
@@ -28,6 +29,11 @@ func meet(client, server *tls.Config, host string) (clientErr, serverErr error) 
 	client.ServerName, server.ClientAuth = host, tls.RequireAndVerifyClientCert
 	a, b := net.Pipe()
 	defer a.Close()
+	for _, end := range []net.Conn{a, b} {
+		if err := end.SetDeadline(time.Now().Add(5 * time.Second)); err != nil { // a handshake that should fail and does not must not hang
+			return err, err
+		}
+	}
 	served := make(chan error, 1)
 	go func() {
 		conn := tls.Server(b, server)
