@@ -116,6 +116,16 @@ func TestExchangingAcceptorsExchangesWhatIsGathered(t *testing.T) {
 		t.Fatal("nothing is gathered")
 	}
 	x.symmetry.check()
+	for i, sequence := range x.sequences {
+		for p, perm := range x.symmetry.perms {
+			image := x.sequences[x.symmetry.cause(p, cause{gather, i}).arg]
+			for k, it := range sequence {
+				if x.items[image[k]].from != int(perm[x.items[it].from]) {
+					t.Fatalf("what is gathered of member %d is not gathered of member %d in its place", x.items[it].from+1, perm[x.items[it].from]+1)
+				}
+			}
+		}
+	}
 }
 
 // An answer that changes a proposer each time that it comes must not keep the exploration from ending.

@@ -9,7 +9,7 @@ import (
 )
 
 // Safety holds of a cluster that does nothing. So from some of the states nothing fails any more, and time passes: messages arrive in the order in which they were sent, disks sync, every member's clock
-// ticks in turn; what was under way is delivered first, oldest first. Then somebody must be elected, and a command that each proposer is given, as a client would go on asking, must be chosen and delivered
+// ticks in turn; what was under way is lost, or delivered first, oldest first. Then somebody must be elected, and a command that each proposer is given, as a client would go on asking, must be chosen and delivered
 // everywhere, within roundsMax ticks.
 
 // roundsMax is more than three times what any state of any world takes (Result.Rounds).
@@ -38,9 +38,12 @@ type packet struct {
 // wanted is the command that is to be chosen. No member of a world proposes it.
 var wanted = []byte("0wanted")
 
-// decides lets a state's cluster go on without faults, and returns after how many ticks the command is delivered everywhere; 0 if it is not.
-func (x *explorer) decides(s *state) (rounds int) {
+// decides lets a state's cluster go on without faults, with what is under way or without it, and returns after how many ticks the command is delivered everywhere; 0 if it is not.
+func (x *explorer) decides(s *state, lost bool) (rounds int) {
 	f := x.fair(s)
+	if lost {
+		f.queue = nil
+	}
 	for rounds = 1; rounds <= roundsMax; rounds++ {
 		for i, n := range f.nodes {
 			f.step(i, paxos.Event{Kind: paxos.Tick})
@@ -156,7 +159,7 @@ func (x *explorer) lively() bool {
 			continue
 		}
 		s := x.next.get(i)
-		rounds := x.decides(&s)
+		rounds := x.decides(&s, (base+i)/x.opt.Live%2 == 1) // every other time
 		if rounds == 0 {
 			x.result.Counterexample = &Counterexample{World: x.world.Name, Rule: "liveness: where nothing fails any more, what is proposed is chosen",
 				What: fmt.Sprintf("after this nothing fails, and %d ticks later a command is not yet delivered everywhere", roundsMax), Trace: x.story(x.path(uint32(base + i)))}
