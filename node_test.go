@@ -117,15 +117,26 @@ func (c *cluster) close(i int) {
 	}
 }
 
+// freeAddress returns a loopback address that nobody listens on, below the ports that kernels give to outgoing connections: none of those takes it before the node listens,
+// or while it is closed. No two calls return the same.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, count, attempts = 10_000, 20_000, 1000
+	for range attempts {
+		address := fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(count))
+		if _, given := givenAddresses.LoadOrStore(address, true); given {
+			continue
+		}
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatalf("none of %d ports is free", attempts)
+	return ""
 }
+
+var givenAddresses sync.Map // by this process
 
 // link passes connections on to a node, until the test cuts them.
 type link struct {

@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,7 +42,7 @@ func buildTool(t testing.TB, name, pkg string) string {
 func startEtcd(t testing.TB, flags ...string) string {
 	t.Helper()
 	binary, dir := buildEtcd(t), t.TempDir()
-	client, peer := freeAddress(t), freeAddress(t)
+	client, peer := listenAddress(t), listenAddress(t)
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
@@ -64,17 +63,6 @@ func startEtcd(t testing.TB, flags ...string) string {
 		log.Close()
 	})
 	return client
-}
-
-// freeAddress returns a loopback address that nobody listens on, as far as one can know.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // connect returns a connection to a server once it answers.
