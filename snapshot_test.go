@@ -263,11 +263,10 @@ func TestAMachineInMemoryRestartsFromItsSnapshot(t *testing.T) {
 	g := newGallery(t, "in memory", 1, 0, nil)
 	g.take(g.nodes[0], 20*galleryLog)
 	want := g.photos[0][mixedAlbum].same()
-	slot, bytes := g.nodes[0].files.latest()
-	if slot == 0 {
-		t.Fatal("no snapshot was written")
-	}
+	g.awaitTrimmed(g.nodes[0], 1) // below a snapshot, which is written first
+	files := g.nodes[0].files
 	g.close(0)
+	slot, bytes := files.latest()
 	g.open(0)
 	if err := g.nodes[0].Read(g.ctx); err != nil {
 		t.Fatal(err)
