@@ -70,6 +70,10 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 	if err != nil {
 		return nil, err
 	}
+	outgoing, err := emptyDirectory(filepath.Join(config.DataDir, "outgoing"))
+	if err != nil {
+		return nil, err
+	}
 	observer := etcdapi.NewObserver()
 	machines := map[byte]synod.StateMachine{etcdapi.MachineKV: store, etcdapi.MachineMembers: members}
 	if m.node, err = openNode(config, peerTLS, machines, observer, logger); err != nil {
@@ -84,7 +88,7 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		Listeners:            listeners,
 		Handlers:             m.handlers(config),
 		Gateway:              config.Gateway,
-		SnapshotDir:          config.DataDir,
+		SnapshotDir:          outgoing,
 		MaxRequestBytes:      config.MaxRequestBytes,
 		MaxTxnOps:            config.MaxTxnOps,
 		QuotaBytes:           config.QuotaBytes,
@@ -278,6 +282,14 @@ func (m *member) openDirectory(config *serverconfig.Config) error {
 	}
 	m.closers = append(m.closers, lock.Close)
 	return nil
+}
+
+// emptyDirectory makes a directory for files that nobody needs after this process: what an earlier one has left, dying, is removed.
+func emptyDirectory(dir string) (string, error) {
+	if err := os.RemoveAll(dir); err != nil {
+		return "", fmt.Errorf("cannot remove what is left of snapshots that were being sent: %w", err)
+	}
+	return dir, disk.OS().MkdirAll(dir)
 }
 
 // handlers are Synod's own HTTP paths beside etcd's.

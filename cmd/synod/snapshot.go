@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	hexadecimal "encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -77,8 +75,8 @@ func restore(stdout io.Writer, file, dir string, unhashed bool) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // only an empty directory can be removed
-		return fmt.Errorf("%s exists and is not empty: restore into a new directory", dir)
+	if err := removeEmpty(dir); err != nil {
+		return err
 	}
 	fileSystem, partial := disk.OS(), filepath.Clean(dir)+".partial"
 	if err := os.RemoveAll(partial); err != nil {
@@ -109,6 +107,23 @@ func restore(stdout io.Writer, file, dir string, unhashed bool) (err error) {
 		return err
 	}
 	fmt.Fprintf(stdout, "%s begins at revision %d, snapshot %x\n", dir, state.Revision, hash[:8])
+	return nil
+}
+
+// removeEmpty removes an empty directory, so that another can take its place. Whatever else is there stays, and is an error.
+func removeEmpty(dir string) error {
+	info, err := os.Lstat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return fmt.Errorf("%s is no directory: restore into a new one", dir)
+	}
+	if err := os.Remove(dir); err != nil { // which only an empty one lets be done
+		return fmt.Errorf("%s exists and is not empty: restore into a new directory", dir)
+	}
 	return nil
 }
 
@@ -149,7 +164,7 @@ func writeOrigin(fileSystem disk.FS, path string, hash [sha256.Size]byte) error 
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt([]byte(hexadecimal.EncodeToString(hash[:])+"\n"), 0)
+	_, err = f.WriteAt(fmt.Appendf(nil, "%x\n", hash), 0)
 	if err == nil {
 		err = f.Datasync()
 	}
@@ -170,8 +185,8 @@ func clusterID(config *serverconfig.Config) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	hash, err := hexadecimal.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(hash) != sha256.Size {
+	var hash []byte
+	if _, err := fmt.Sscanf(string(text), "%x", &hash); err != nil || len(hash) != sha256.Size {
 		return 0, fmt.Errorf("%s does not hold the hash of a snapshot; restore the snapshot again, into a new directory", path)
 	}
 	return id ^ binary.BigEndian.Uint64(hash), nil

@@ -71,6 +71,7 @@ func TestARestoreMakesADirectoryOrNothing(t *testing.T) {
 		{[]string{with(sound[:len(sound)-32]), "--data-dir", dir}, exitFailure, "--skip-hash-check"},
 		{[]string{with([]byte("nothing")), "--skip-hash-check", "--data-dir", dir}, exitFailure, "no snapshot of etcd's"},
 		{[]string{file, "--data-dir", filepath.Dir(file)}, exitFailure, "is not empty"},
+		{[]string{file, "--data-dir", file}, exitFailure, "is no directory"},
 	} {
 		code, _, problem := restoreCommand(tc.args...)
 		if code != tc.code || !strings.Contains(problem, tc.want) || strings.Count(problem, "\n") != 1 {
@@ -80,6 +81,9 @@ func TestARestoreMakesADirectoryOrNothing(t *testing.T) {
 		if err != nil || len(left) != 0 {
 			t.Errorf("%v left %v, %v", tc.args, left, err)
 		}
+	}
+	if left, err := os.ReadFile(file); err != nil || !bytes.Equal(left, sound) {
+		t.Fatal("the snapshot was touched")
 	}
 	if code, out, problem := restoreCommand(file, "--data-dir", dir); code != 0 || !strings.Contains(out, "begins at revision 1") {
 		t.Errorf("exit code %d, %q, %q", code, out, problem)
