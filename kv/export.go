@@ -92,6 +92,8 @@ const importBytes = 4 << 20
 // at the revision and the compaction that state names. An error leaves a directory that is of no use.
 // No other call may run at the same time.
 func (s *Store) Import(state Exported, rows func(fn func(key, value []byte) error) error) error {
+	s.mu.Lock() // the sweeper tidies the census meanwhile
+	defer s.mu.Unlock()
 	if s.state != firstState {
 		return errors.New("kv: there is something in the store already: import into an empty one")
 	}
