@@ -138,6 +138,12 @@ func (l *eventLoop) perform() {
 	if len(l.fx.Messages) > 0 {
 		l.n.send(l.fx.Messages)
 	}
+	if len(l.fx.Reconfigured) > 0 {
+		if err := l.n.membership.keep(l.replica.Configurations()); err != nil {
+			l.n.Fail(err)
+			return
+		}
+	}
 	if len(l.fx.Chosen) > 0 {
 		l.n.apply.deliver(l.fx.Chosen)
 	}
@@ -352,13 +358,17 @@ func (l *eventLoop) activate() error {
 	if err != nil {
 		return err
 	}
+	known, err := l.n.membership.found(config)
+	if err != nil {
+		return err
+	}
 	c := &l.n.cfg
 	suspect := int(c.ElectionTimeout / 2 / l.tick)
 	replica, err := paxos.New(paxos.Config{
 		Self: c.ID, Incarnation: l.n.vital.Incarnation, Boot: l.n.vital.Boot, Founders: config, Seed: uint64(l.n.vital.Incarnation) + uint64(l.n.vital.Boot),
 		HeartbeatTicks: ticksPerHeartbeat, SuspectTicks: suspect, ResendTicks: 2 * ticksPerHeartbeat,
 		Limits: paxos.Limits{AdmissionBytes: c.MaxPendingBytes, AdmissionCount: c.MaxPending, CacheBytes: int(min(c.LogBytes, cacheBytesMax))},
-	}, paxos.Stable{Promised: l.n.vital.Promised, Applied: max(l.applied, l.n.log.Vital().Trimmed), Last: l.n.log.Durable()})
+	}, paxos.Stable{Promised: l.n.vital.Promised, Applied: max(l.applied, l.n.log.Vital().Trimmed), Last: l.n.log.Durable(), Configurations: known})
 	if err != nil {
 		return err
 	}
@@ -371,6 +381,9 @@ func (l *eventLoop) activate() error {
 		return nil
 	}); err != nil {
 		return fmt.Errorf("cannot read the log: %w", err)
+	}
+	if err := l.n.membership.keep(replica.Configurations()); err != nil {
+		return err
 	}
 	l.n.apply.deliverLogged(replica.Delivered())
 	l.replica = replica

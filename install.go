@@ -11,9 +11,10 @@ import (
 
 // received is a snapshot that lies on this member's disk, whole and verified, beside what the machines have.
 type received struct {
-	slot          paxos.Slot
-	installations []*pendingInstallation
-	file          *snapshotFile // of the machines in memory, sealed; nil if there are none
+	slot           paxos.Slot
+	configurations []*paxos.Configuration // that go with it
+	installations  []*pendingInstallation
+	file           *snapshotFile // of the machines in memory, sealed; nil if there are none
 }
 
 // pendingInstallation is what one machine with a disk has received.
@@ -131,7 +132,7 @@ func (n *Node) install(rc *received) (err error) {
 		}
 		n.apply.skip(rc.slot)
 		n.pending.giveUp(n.pending.last())
-		n.inbox.put(paxos.Event{Kind: paxos.Installed, Slot: rc.slot})
+		n.inbox.put(paxos.Event{Kind: paxos.Installed, Slot: rc.slot, Configurations: rc.configurations})
 	})
 	switch {
 	case !alive:
@@ -146,6 +147,9 @@ func (n *Node) install(rc *received) (err error) {
 // switched, and the core is told when the log is trimmed.
 func (n *Node) switchTo(rc *received) error {
 	if err := writeIntent(n.cfg.fs, n.cfg.Dir, n.vital.Incarnation, rc.slot); err != nil {
+		return err
+	}
+	if err := n.membership.keep(rc.configurations); err != nil {
 		return err
 	}
 	for _, i := range rc.installations {

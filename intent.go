@@ -18,7 +18,6 @@ import (
 // Little endian: CRC-32C of the rest 4, "Sins" 4, incarnation of the log 8, slot 8.
 const (
 	intentName  = "install"
-	intentTemp  = "install.tmp"
 	intentMagic = "Sins"
 	intentBytes = 24
 )
@@ -31,25 +30,7 @@ func writeIntent(files disk.FS, dir string, incarnation paxos.Incarnation, slot 
 	b = binary.LittleEndian.AppendUint64(b, uint64(incarnation))
 	b = binary.LittleEndian.AppendUint64(b, uint64(slot))
 	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli))
-
-	temp := filepath.Join(dir, intentTemp)
-	if err := files.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := files.Create(temp)
-	if err != nil {
-		return err
-	}
-	if _, err = f.WriteAt(b, 0); err == nil {
-		err = f.Datasync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := files.Rename(temp, filepath.Join(dir, intentName)); err != nil {
-		return err
-	}
-	return files.SyncDir(dir)
+	return replaceFile(files, dir, intentName, b)
 }
 
 // readIntent returns the slot of the intent, or 0 if there is none that is sound and for this log.

@@ -23,18 +23,19 @@ type Node struct {
 	cfg    Config
 	logger *slog.Logger
 
-	log       *wal.Log
-	vital     wal.Vital
-	transport *transport.Transport
-	inbox     *inbox
-	pending   *pending
-	apply     *applyLoop
-	disk      *diskLoop
-	loop      *eventLoop
-	sections  []*section
-	files     *snapshotFiles
-	sender    *snapshotSender
-	receiver  *snapshotReceiver
+	log        *wal.Log
+	vital      wal.Vital
+	transport  *transport.Transport
+	inbox      *inbox
+	pending    *pending
+	apply      *applyLoop
+	disk       *diskLoop
+	loop       *eventLoop
+	sections   []*section
+	membership *membership
+	files      *snapshotFiles
+	sender     *snapshotSender
+	receiver   *snapshotReceiver
 
 	view    atomic.Pointer[paxos.Status]
 	reading atomic.Int64 // reads that are not released yet, those whose callers have given up included
@@ -74,6 +75,7 @@ func (n *Node) open() error {
 	if err != nil {
 		return err
 	}
+	n.membership = &membership{fs: n.cfg.fs, dir: n.cfg.Dir, incarnation: n.vital.Incarnation}
 	n.sender, n.receiver = newSnapshotSender(n), &snapshotReceiver{n: n}
 	n.pending = newPending(n.cfg.MaxPendingBytes, n.cfg.MaxPending, n.vital.Boot)
 	n.apply = newApplyLoop(n.cfg.ID, n.cfg.Machine, applied, n.pending, n.log.Read, n.Fail)
@@ -235,7 +237,10 @@ func (n *Node) Status() Status {
 		ms := MemberStatus{Member: m, Self: m.ID == n.cfg.ID, Leader: m.ID == s.Leader, Proposer: true, Acceptor: true, Learner: true}
 		if view != nil {
 			i := slices.IndexFunc(view.Peers, func(p paxos.PeerStatus) bool { return p.ID == m.ID })
-			p := view.Peers[i]
+			var p paxos.PeerStatus // of nobody, if it has been removed
+			if i >= 0 {
+				p = view.Peers[i]
+			}
 			ms.Proposer, ms.Acceptor, ms.Learner = p.Roles&paxos.Proposer != 0, p.Roles&paxos.Acceptor != 0, p.Roles&paxos.Learner != 0
 			ms.Connected, ms.Chosen = p.Alive, p.Chosen
 			ms.Lag = s.Chosen - min(p.Chosen, s.Chosen)

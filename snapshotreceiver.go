@@ -89,12 +89,17 @@ func (in *incoming) run() error {
 	if err := in.n.accepts(h); err != nil {
 		return err
 	}
+	configurations, err := in.n.membership.accept(h.Configuration)
+	if err != nil {
+		return err
+	}
 	in.n.logger.Info("fetching a snapshot", "sender", fmt.Sprintf("%x", uint64(in.from)), "slot", h.Slot, "about_bytes", h.Bytes)
 	in.show(h)
 	rc, err := in.n.receive(r, in.show)
 	if err != nil {
 		return err
 	}
+	rc.configurations = configurations
 	in.send(fetchEnd)
 	if err := in.n.install(rc); err != nil {
 		return err
@@ -112,8 +117,6 @@ func (n *Node) accepts(h snapshot.Header) error {
 	switch applied := n.apply.appliedSlot(); {
 	case h.Cluster != n.cfg.Cluster:
 		return fmt.Errorf("it is of cluster %x", h.Cluster)
-	case !bytes.Equal(h.Configuration, n.log.Vital().Founders):
-		return errors.New("it is of another configuration of this cluster")
 	case !bytes.Equal(h.Sections, idsOf(n.sections)):
 		return fmt.Errorf("it has the state machines %v, this member has %v: run the same version on all members", h.Sections, idsOf(n.sections))
 	case h.Slot <= applied || h.Slot < n.apply.lacks():

@@ -120,7 +120,7 @@ func (o *outgoing) send() (err error) {
 	o.s.mu.Lock()
 	o.slot = taken.slot
 	o.s.mu.Unlock()
-	h := taken.header(n.cfg.Cluster, n.log.Vital().Founders)
+	h := taken.header(n.cfg.Cluster, n.membership.encode())
 	n.logger.Info("sending a snapshot", "receiver", fmt.Sprintf("%x", uint64(o.to)), "slot", h.Slot, "about_bytes", h.Bytes)
 	return taken.writeTo(h, o.emit)
 }

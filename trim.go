@@ -75,7 +75,7 @@ func (k *keeper) write(taken *images) (bytes int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	err = taken.writeTo(taken.header(k.n.cfg.Cluster, k.n.log.Vital().Founders), func(chunk []byte) error {
+	err = taken.writeTo(taken.header(k.n.cfg.Cluster, k.n.membership.encode()), func(chunk []byte) error {
 		select {
 		case <-k.n.done:
 			return ErrClosed

@@ -72,7 +72,7 @@ func (m *model) boot(l *local) {
 	cfg := paxos.Config{
 		Self: nodeID(l.node), Incarnation: incarnation(l.node), Boot: uint32(l.crashes) + 1, Founders: m.config, Seed: 1,
 		HeartbeatTicks: 1, SuspectTicks: 2, ResendTicks: 1,
-		Limits: paxos.Limits{WindowSlots: m.world.slots, BatchBytes: 1}, // a batch is a command
+		Limits: paxos.Limits{BatchBytes: 1}, // a batch is a command
 	}
 	stable := paxos.Stable{Applied: l.trimmed, Last: paxos.LSN(len(l.log))}
 	for _, rec := range l.log {

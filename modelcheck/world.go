@@ -66,7 +66,7 @@ func (w *World) configuration() *paxos.Configuration {
 	if err != nil {
 		panic(err)
 	}
-	return c
+	return c.WithWindow(w.slots)
 }
 
 // specification of the world as the oracle knows it.

@@ -9,8 +9,10 @@ import (
 // steps only.
 func (r *Replica) Clone() *Replica {
 	c := *r
+	c.membership.known = slices.Clone(r.membership.known)
 	c.acceptor.r, c.acceptor.votes = &c, r.acceptor.votes.clone()
 	c.proposer.r, c.proposer.inflight, c.proposer.recovery = &c, r.proposer.inflight.clone(), r.proposer.recovery.clone()
+	c.proposer.open = slices.Clone(r.proposer.open)
 	c.learner.r, c.learner.chosen, c.learner.peers = &c, r.learner.chosen.clone(), slices.Clone(r.learner.peers)
 	c.election.r, c.election.peers = &c, slices.Clone(r.election.peers)
 	c.admission = r.admission.clone()
@@ -30,7 +32,7 @@ func (rc *recovery) clone() recovery {
 	for i := range c.slots.items {
 		c.slots.items[i].unknown = slices.Clone(c.slots.items[i].unknown)
 	}
-	c.open = slices.Clone(rc.open)
+	c.reporters = slices.Clone(rc.reporters)
 	return c
 }
 

@@ -9,7 +9,7 @@ import (
 
 // immutable are the types that a replica and its clone may share.
 var immutable = []reflect.Type{
-	reflect.TypeFor[*Record](), reflect.TypeFor[*Message](), reflect.TypeFor[*Configuration](), reflect.TypeFor[[]byte](),
+	reflect.TypeFor[*Record](), reflect.TypeFor[*Message](), reflect.TypeFor[*Configuration](), reflect.TypeFor[*Change](), reflect.TypeFor[[]byte](),
 }
 
 // Every field of a replica is filled, whichever there are, so that one that Clone does not know fails this test.

@@ -28,6 +28,10 @@ type testCluster struct {
 	reads   map[uint64]Slot // read → what had been answered when it began
 	done    int             // reads served
 	fetched int             // snapshots installed
+
+	epochs  map[uint32]string // the members of each configuration, as anybody has known it
+	changes int               // that came into force
+	removed int               // nodes that found themselves removed
 }
 
 type testFaults struct {
@@ -38,27 +42,31 @@ type testFaults struct {
 
 type testNode struct {
 	id      NodeID
+	inc     Incarnation
 	boot    uint32
 	up      bool
 	r       *Replica
 	fx      Effects
-	log     []*Record // log[i] has LSN i+1
+	log     []*Record        // log[i] has LSN i+1
+	known   []*Configuration // durable, beside the machine
 	durable int
 	applied Slot // of the state machine; durable with the machine's own state
 	saved   Slot
-	trimmed Slot   // of the log; never above saved
-	source  NodeID // whose snapshot is being fetched; 0 if none
-	skipped Slot   // installed in machine and log, and the core not yet told; 0 if there is none
+	trimmed Slot             // of the log; never above saved
+	source  NodeID           // whose snapshot is being fetched; 0 if none
+	skipped Slot             // installed in machine and log, and the core not yet told; 0 if there is none
+	brought []*Configuration // with the last snapshot
 	pending map[uint64]bool
 }
 
 type testMessage struct {
 	from, to NodeID
+	inc      Incarnation // of the sender
 	m        *Message
 }
 
 func newTestCluster(t *testing.T, seed uint64, n int) *testCluster {
-	c := &testCluster{t: t, rng: rand.New(rand.NewPCG(seed, 1)), chosen: map[Slot]string{}, where: map[uint64]Slot{}, refused: map[uint64]bool{}, reads: map[uint64]Slot{}}
+	c := &testCluster{t: t, rng: rand.New(rand.NewPCG(seed, 1)), chosen: map[Slot]string{}, where: map[uint64]Slot{}, refused: map[uint64]bool{}, reads: map[uint64]Slot{}, epochs: map[uint32]string{}}
 	var members []Member
 	for i := range n {
 		members = append(members, Member{ID: NodeID(i + 1), Incarnation: Incarnation(100 + i), Roles: FullMember})
@@ -67,16 +75,16 @@ func newTestCluster(t *testing.T, seed uint64, n int) *testCluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.config = config
+	c.config = config.WithWindow(8)
 	for i := range n {
-		c.nodes = append(c.nodes, &testNode{id: NodeID(i + 1)})
+		c.nodes = append(c.nodes, &testNode{id: NodeID(i + 1), inc: Incarnation(100 + i)})
 		c.start(c.nodes[i])
 	}
 	return c
 }
 
 func testLimits() Limits {
-	return Limits{WindowSlots: 8, ChunkBytes: 200, CacheBytes: 1000, BatchBytes: 200, AdmissionCount: 64}
+	return Limits{ChunkBytes: 200, CacheBytes: 1000, BatchBytes: 200, AdmissionCount: 64}
 }
 
 func (c *testCluster) start(n *testNode) {
@@ -84,11 +92,11 @@ func (c *testCluster) start(n *testNode) {
 	n.up = true
 	n.pending = map[uint64]bool{}
 	n.applied, n.source, n.skipped = n.saved, 0, 0
-	stable := Stable{Applied: n.applied, Last: LSN(len(n.log))}
+	stable := Stable{Applied: n.applied, Last: LSN(len(n.log)), Configurations: n.known}
 	for _, rec := range n.log {
 		stable.Promised = maxBallot(stable.Promised, rec.Ballot)
 	}
-	r, err := New(Config{Self: n.id, Incarnation: Incarnation(99 + int(n.id)), Boot: n.boot, Founders: c.config, Seed: uint64(n.id),
+	r, err := New(Config{Self: n.id, Incarnation: n.inc, Boot: n.boot, Founders: c.config, Seed: uint64(n.id),
 		HeartbeatTicks: 10, SuspectTicks: 40, ResendTicks: 15, Limits: testLimits()}, stable)
 	if err != nil {
 		c.t.Fatal(err)
@@ -122,6 +130,12 @@ func (c *testCluster) step(n *testNode, ev Event) {
 	}
 	for _, out := range n.fx.Messages {
 		c.transmit(n.id, out)
+	}
+	for _, rc := range n.fx.Reconfigured {
+		c.reconfigured(n, rc)
+	}
+	if n.fx.Removed {
+		c.removed++
 	}
 	for _, rec := range n.fx.Chosen {
 		if n.durable < len(n.log) && lastRecord(n.log[:n.durable], rec.Slot) == nil {
@@ -173,6 +187,8 @@ func (c *testCluster) install(n *testNode) {
 		return
 	}
 	n.applied, n.saved, n.trimmed, n.skipped = from.applied, from.applied, from.applied, from.applied
+	n.brought = from.r.Configurations()
+	n.known = n.brought
 	clear(n.pending)
 	c.fetched++
 }
@@ -181,7 +197,7 @@ func (c *testCluster) install(n *testNode) {
 func (c *testCluster) skip(n *testNode) {
 	slot := n.skipped
 	n.skipped = 0
-	c.step(n, Event{Kind: Installed, Slot: slot})
+	c.step(n, Event{Kind: Installed, Slot: slot, Configurations: n.brought})
 }
 
 func (c *testCluster) transmit(from NodeID, out Outgoing) {
@@ -193,7 +209,7 @@ func (c *testCluster) transmit(from NodeID, out Outgoing) {
 	if err != nil {
 		c.t.Fatalf("%v does not survive its encoding: %v", out.Message.Kind, err)
 	}
-	c.net = append(c.net, testMessage{from, out.To, m})
+	c.net = append(c.net, testMessage{from, out.To, c.node(from).inc, m})
 }
 
 func (c *testCluster) apply(n *testNode, rec *Record) {
@@ -270,7 +286,7 @@ func (c *testCluster) deliverOne() {
 		c.net = append(c.net[:i], c.net[i+1:]...)
 	}
 	if to := c.node(msg.to); to.up && c.rng.Float64() >= c.faults.loss {
-		c.step(to, Event{Kind: Received, From: msg.from, Incarnation: Incarnation(99 + int(msg.from)), Message: msg.m})
+		c.step(to, Event{Kind: Received, From: msg.from, Incarnation: msg.inc, Message: msg.m})
 	}
 }
 
@@ -327,7 +343,7 @@ func (c *testCluster) settle(rounds int, nodes ...*testNode) {
 			msg := c.net[0]
 			c.net = c.net[1:]
 			if to := c.node(msg.to); to.up {
-				c.step(to, Event{Kind: Received, From: msg.from, Incarnation: Incarnation(99 + int(msg.from)), Message: msg.m})
+				c.step(to, Event{Kind: Received, From: msg.from, Incarnation: msg.inc, Message: msg.m})
 			}
 		}
 		for _, n := range nodes {

@@ -1,5 +1,7 @@
 package paxos
 
+import "slices"
+
 // election says who may try to lead: ballot leader election by quorum-connectivity (Ng et al., "Omni-Paxos", EuroSys 2023, in its newer form, where members tell each
 // other whether they are happy with the leader). It decides nothing about safety: any number of members may believe that they lead.
 type election struct {
@@ -7,7 +9,7 @@ type election struct {
 	seen  Ballot // the highest ballot heard of, this node's own included: its node is the leader, if anybody is
 	own   Ballot // the last ballot this node took over with in this boot
 	happy bool
-	peers []peer // by index in the configuration
+	peers []peer // the other members of all configurations that matter
 
 	round     uint64
 	roundAt   int64 // tick of the last round, 0 before the first
@@ -15,12 +17,14 @@ type election struct {
 	attempts  int   // take-overs since a leader last lasted; the wait grows with them
 	wait      int   // rounds to wait before the next take-over, on top of the rank
 	settledAt int64 // tick since which the leader has been the same, and happy
+	summoned  Slot  // a leader that is no member any more wants this node to take over once everything up to here is chosen; 0 if none does
 	unfitTill int64 // resigned for want of progress: no take-over before this tick
 	random    uint64
 }
 
 // peer is another member as last heard.
 type peer struct {
+	identity
 	heardAt int64 // tick; replies older than the suspicion time do not count
 	heard   bool
 	boot    uint32 // 0 from when the connection broke until it is heard again: it may be another one by then
@@ -30,7 +34,32 @@ type peer struct {
 }
 
 func newElection(r *Replica) election {
-	return election{r: r, seen: r.acceptor.promised, random: r.cfg.Seed, round: r.firstNumber(), peers: make([]peer, len(r.cfg.Founders.Members))}
+	e := election{r: r, seen: r.acceptor.promised, random: r.cfg.Seed, round: r.firstNumber()}
+	e.onMembership()
+	return e
+}
+
+// onMembership keeps what is known of those who are members still.
+func (e *election) onMembership() {
+	was := e.peers
+	e.peers = nil
+	for _, id := range e.r.others() {
+		p := peer{identity: identity{id, e.r.incarnation(id)}}
+		if i := slices.IndexFunc(was, func(old peer) bool { return old.identity == p.identity }); i >= 0 {
+			p = was[i]
+		}
+		e.peers = append(e.peers, p)
+	}
+}
+
+// peer returns what is known of another member, or nil.
+func (e *election) peer(id NodeID) *peer {
+	for i := range e.peers {
+		if e.peers[i].node == id {
+			return &e.peers[i]
+		}
+	}
+	return nil
 }
 
 // attemptsMax bounds the back-off: a take-over waits at most 2^attemptsMax rounds for luck.
@@ -49,25 +78,26 @@ func (e *election) tick() {
 	if e.r.proposer.phase == leading {
 		m.Ballot = e.r.proposer.ballot
 	}
-	for _, member := range e.r.config().Members {
-		if member.ID != e.r.cfg.Self {
-			e.r.send(member.ID, m)
-		}
-	}
+	e.r.tellAll(m)
 }
 
 // judge makes up this node's mind about the leader, and takes over if it should.
 func (e *election) judge() {
-	alive, following, content := single(e.r.selfIndex()), single(e.r.selfIndex()), false
-	leaderHappy := false
-	for i := range e.peers {
-		p := &e.peers[i]
-		if !e.alive(i) {
+	var alive, following Set // of the configuration in force
+	if i := e.r.config().place(e.r.identity()); i >= 0 {
+		alive, following = single(i), single(i)
+	}
+	content, leaderHappy := false, false
+	for k := range e.peers {
+		p := &e.peers[k]
+		if !e.alive(p) {
 			continue
 		}
-		alive = alive.with(i)
-		if p.seen.Compare(e.own) <= 0 {
-			following = following.with(i)
+		if i := e.r.config().place(p.identity); i >= 0 {
+			alive = alive.with(i)
+			if p.seen.Compare(e.own) <= 0 {
+				following = following.with(i)
+			}
 		}
 		content = content || p.happy
 		leaderHappy = leaderHappy || p.happy && p.own == e.seen
@@ -125,12 +155,13 @@ func (e *election) settle() {
 // rank is how many members that can be heard should rather lead: those with a longer chosen prefix, then those with a higher id. It is a priority, never a condition.
 func (e *election) rank() int {
 	rank := 0
-	for i, member := range e.r.config().Members {
-		if !e.alive(i) || member.Roles&Proposer == 0 {
+	for i := range e.peers {
+		p := &e.peers[i]
+		if !e.alive(p) || e.r.config().roles(p.identity)&Proposer == 0 {
 			continue
 		}
-		theirs, ours := e.r.learner.peerPrefix(i), e.r.learner.prefix
-		if theirs > ours || theirs == ours && member.ID > e.r.cfg.Self {
+		theirs, ours := e.r.learner.peerPrefix(p.node), e.r.learner.prefix
+		if theirs > ours || theirs == ours && p.node > e.r.cfg.Self {
 			rank++
 		}
 	}
@@ -145,11 +176,48 @@ func (e *election) campaign() {
 	}
 }
 
+// successor returns the proposer of the configuration in force that can best take over from this node, which is none any more: of those that can be heard the one that knows most; 0 if there is none.
+func (e *election) successor() NodeID {
+	var best *peer
+	for i := range e.peers {
+		p := &e.peers[i]
+		if e.r.config().roles(p.identity)&Proposer == 0 || !e.alive(p) {
+			continue
+		}
+		if best == nil || e.r.learner.peerPrefix(p.node) > e.r.learner.peerPrefix(best.node) {
+			best = p
+		}
+	}
+	if best == nil {
+		return 0
+	}
+	return best.node
+}
+
+// onTakeOver takes note that the leader cannot go on. Nobody else is believed.
+func (e *election) onTakeOver(from NodeID, m *Message) {
+	if m.Ballot != e.seen || m.Ballot.Node != from {
+		return
+	}
+	e.summoned = m.Chosen
+	e.r.learner.onPeerPrefix(from, m.Chosen)
+	if e.r.learner.prefix < m.Chosen {
+		e.r.learner.ask()
+	}
+}
+
+// succeed takes over from a leader that has asked for it, once this node knows what that one knew.
+func (e *election) succeed() {
+	if e.summoned > 0 && e.summoned <= e.r.learner.prefix && e.r.roles()&Proposer != 0 {
+		e.takeOver()
+	}
+}
+
 // takeOver begins to lead with a ballot above every one seen. The boot counter makes it new even after a restart that forgot the last one.
 func (e *election) takeOver() {
-	e.own = Ballot{Round: e.seen.Round + 1, Node: e.r.cfg.Self, Boot: e.r.cfg.Boot}
+	e.own = Ballot{Round: e.seen.Round + 1, Node: e.r.cfg.Self, Boot: e.r.boot}
 	e.seen = e.own
-	e.happy, e.unhappy = true, 0
+	e.happy, e.unhappy, e.summoned = true, 0, 0
 	e.settledAt = e.r.now
 	e.attempts = min(e.attempts+1, attemptsMax)
 	e.wait = int(e.next() % (1 << (e.attempts - 1)))
@@ -171,60 +239,63 @@ func (e *election) observe(ballot Ballot) {
 		return
 	}
 	e.seen = ballot
+	e.summoned = 0
 	e.unhappy = -1 // it has just begun: whether its owner is happy is not yet known
 	e.r.proposer.rest()
 }
 
 func (e *election) onHeartbeat(from NodeID, m *Message) {
-	if i := e.r.config().Index(from); i >= 0 {
-		e.r.learner.onPeerPrefix(i, m.Chosen)
-	}
+	e.r.learner.onPeerPrefix(from, m.Chosen)
 	if !m.Ballot.IsZero() {
 		e.r.learner.onAnnounced(m.Ballot, m.Chosen)
 	}
-	e.r.send(from, &Message{Kind: HeartbeatReply, Number: m.Number, Ballot: e.own, Seen: e.seen, Flag: e.happy, Chosen: e.r.learner.prefix, Boot: e.r.cfg.Boot})
+	e.r.send(from, &Message{Kind: HeartbeatReply, Number: m.Number, Ballot: e.own, Seen: e.seen, Flag: e.happy, Chosen: e.r.learner.prefix, Boot: e.r.boot})
 }
 
 // onReply takes an answer to one of the rounds that still count; an older one proves nothing about now.
-func (e *election) onReply(i int, m *Message) {
+func (e *election) onReply(from identity, m *Message) {
+	e.r.learner.onPeerPrefix(from.node, m.Chosen)
+	p := e.peer(from.node)
+	if p == nil {
+		return
+	}
 	lately := uint64(e.r.cfg.SuspectTicks/e.r.cfg.HeartbeatTicks) + 1
 	if m.Number > e.round || m.Number+lately <= e.round {
 		return
 	}
-	e.peers[i] = peer{heardAt: e.r.now, heard: true, boot: m.Boot, own: m.Ballot, seen: m.Seen, happy: m.Flag}
-	e.r.learner.onPeerPrefix(i, m.Chosen)
+	*p = peer{identity: p.identity, heardAt: e.r.now, heard: true, boot: m.Boot, own: m.Ballot, seen: m.Seen, happy: m.Flag}
 	e.observe(maxBallot(m.Ballot, m.Seen))
 }
 
 // onDisconnected shortens the time in which a peer must be heard again: a process that died has broken its connections.
 func (e *election) onDisconnected(id NodeID) {
-	if i := e.r.config().Index(id); i >= 0 {
-		e.peers[i].boot = 0
-		e.peers[i].heardAt = min(e.peers[i].heardAt, e.r.now-int64(e.r.cfg.SuspectTicks)+int64(2*e.r.cfg.HeartbeatTicks))
+	if p := e.peer(id); p != nil {
+		p.boot = 0
+		p.heardAt = min(p.heardAt, e.r.now-int64(e.r.cfg.SuspectTicks)+int64(2*e.r.cfg.HeartbeatTicks))
 	}
 }
 
-// alive reports whether the member at index i, another than this one, has answered lately.
-func (e *election) alive(i int) bool {
-	return e.peers[i].heard && e.r.now-e.peers[i].heardAt < int64(e.r.cfg.SuspectTicks)
+// alive reports whether a member has answered lately.
+func (e *election) alive(p *peer) bool {
+	return p.heard && e.r.now-p.heardAt < int64(e.r.cfg.SuspectTicks)
 }
 
 func (e *election) connected(id NodeID) bool {
-	i := e.r.config().Index(id)
-	return i >= 0 && id != e.r.cfg.Self && e.alive(i)
+	p := e.peer(id)
+	return p != nil && e.alive(p)
 }
 
 // bootOf returns the boot in which a member was last heard.
-func (e *election) bootOf(id NodeID) uint32 { return e.peers[e.r.config().Index(id)].boot }
+func (e *election) bootOf(id NodeID) uint32 { return e.peer(id).boot }
 
 // route returns the member to whom what is meant for the leader should be sent: the leader, or else someone who is happy with it; 0 if there is nobody.
 func (e *election) route() NodeID {
 	if e.connected(e.seen.Node) && e.bootOf(e.seen.Node) == e.seen.Boot {
 		return e.seen.Node
 	}
-	for i, member := range e.r.config().Members {
-		if p := &e.peers[i]; e.alive(i) && p.boot != 0 && p.happy && p.seen == e.seen && member.ID != e.seen.Node {
-			return member.ID
+	for i := range e.peers {
+		if p := &e.peers[i]; e.alive(p) && p.boot != 0 && p.happy && p.seen == e.seen && p.node != e.seen.Node {
+			return p.node
 		}
 	}
 	return 0
@@ -238,9 +309,9 @@ func (e *election) sendTowards(origin NodeID, m *Message) {
 	}
 	on := *m
 	on.Hops = uint8(e.r.cfg.Limits.HopsMax)
-	for i, member := range e.r.config().Members {
-		if e.alive(i) {
-			e.r.send(member.ID, &on)
+	for i := range e.peers {
+		if p := &e.peers[i]; e.alive(p) {
+			e.r.send(p.node, &on)
 		}
 	}
 }

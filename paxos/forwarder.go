@@ -1,5 +1,7 @@
 package paxos
 
+import "slices"
+
 // forwarder brings this node's commands to the leader, and other nodes' commands into its own queue while it is the leader.
 //
 // A command is handed over once, to the leader of one ballot, under a number; that leader takes it only while its ballot is that one, and takes each number of an
@@ -14,9 +16,10 @@ type forwarder struct {
 
 // mark is the last Forward of an origin that this node has dealt with. What is not above it is perhaps a duplicate, and gets no answer.
 type mark struct {
-	origin NodeID
-	ballot Ballot // of ours, for which it was meant; zero when passing on
-	number uint64
+	origin      NodeID
+	incarnation Incarnation
+	ballot      Ballot // of ours, for which it was meant; zero when passing on
+	number      uint64
 }
 
 func newForwarder(r *Replica) forwarder { return forwarder{r: r, number: r.firstNumber()} }
@@ -80,10 +83,10 @@ func (f *forwarder) onForward(from NodeID, m *Message) {
 		f.passOn(m)
 		return
 	}
-	if m.Ballot.Boot != f.r.cfg.Boot {
+	if m.Ballot.Boot != f.r.boot {
 		return // taken or not by an earlier boot: who knows
 	}
-	mark := markOf(&f.taken, m.Origin)
+	mark := f.markOf(&f.taken, m.Origin)
 	if c := m.Ballot.Compare(mark.ballot); c < 0 || c == 0 && m.Number <= mark.number {
 		return // perhaps a duplicate of what was taken: no word about it
 	}
@@ -93,14 +96,18 @@ func (f *forwarder) onForward(from NodeID, m *Message) {
 		return
 	}
 	for _, p := range m.Proposals {
-		f.admit(admitted{p, m.Origin})
+		if m.Flag {
+			f.r.proposer.onChange(admitted{p, m.Origin})
+		} else {
+			f.admit(admitted{p, m.Origin})
+		}
 	}
 }
 
 // passOn relays commands to the leader they are meant for, or says that it cannot; once. What was sent to an earlier boot of this node may have been passed on by it: no word about that.
 func (f *forwarder) passOn(m *Message) {
-	mark := markOf(&f.passed, m.Origin)
-	if m.Boot != f.r.cfg.Boot || m.Number <= mark.number {
+	mark := f.markOf(&f.passed, m.Origin)
+	if m.Boot != f.r.boot || m.Number <= mark.number {
 		return
 	}
 	mark.number = m.Number
@@ -117,14 +124,21 @@ func (f *forwarder) passOn(m *Message) {
 // onUnsent says at once what did not happen, since nobody else can have seen it.
 func (f *forwarder) onUnsent(m *Message) { f.reject(m.Origin, refusals(m.Proposals, NoLeader)) }
 
-func markOf(marks *[]mark, origin NodeID) *mark {
+func (f *forwarder) markOf(marks *[]mark, origin NodeID) *mark {
 	for i := range *marks {
 		if (*marks)[i].origin == origin {
 			return &(*marks)[i]
 		}
 	}
-	*marks = append(*marks, mark{origin: origin})
+	*marks = append(*marks, mark{origin: origin, incarnation: f.r.incarnation(origin)})
 	return &(*marks)[len(*marks)-1]
+}
+
+// onMembership forgets what was taken from those who are no members any more: a node that comes back in another incarnation numbers its requests anew.
+func (f *forwarder) onMembership() {
+	gone := func(m mark) bool { return f.r.incarnation(m.origin) != m.incarnation }
+	f.taken = slices.DeleteFunc(f.taken, gone)
+	f.passed = slices.DeleteFunc(f.passed, gone)
 }
 
 func refusals(proposals []Proposal, reason RejectReason) []Rejection {
@@ -137,17 +151,17 @@ func refusals(proposals []Proposal, reason RejectReason) []Rejection {
 
 // rejectQueued gives back everything in the admission queue: none of it has been proposed, and never will be.
 func (f *forwarder) rejectQueued() {
-	members := f.r.config().Members
-	byMember := make([][]Rejection, len(members))
+	var origins []NodeID
+	var rejected [][]Rejection // by index in origins
 	f.r.admission.drain(func(a admitted) {
-		if i := f.r.config().Index(a.origin); i >= 0 {
-			byMember[i] = append(byMember[i], Rejection{a.ID, NoLeader})
+		i := slices.Index(origins, a.origin)
+		if i < 0 {
+			i, origins, rejected = len(origins), append(origins, a.origin), append(rejected, nil)
 		}
+		rejected[i] = append(rejected[i], Rejection{a.ID, NoLeader})
 	})
-	for i, rejected := range byMember {
-		if len(rejected) > 0 {
-			f.reject(members[i].ID, rejected)
-		}
+	for i, origin := range origins {
+		f.reject(origin, rejected[i])
 	}
 }
 

@@ -2,30 +2,37 @@ package paxos
 
 // How a member goes on whose peers have trimmed what it needs: the shell fetches a snapshot of a peer's machine and installs it, and the core skips what it covers.
 
-// onTrimmed takes note that a member has trimmed what was asked for, and asks the next one: somebody may have it still.
-func (l *learner) onTrimmed(i int) {
-	l.trimmed = l.trimmed.with(i)
+// onTrimmed takes note that somebody has trimmed what was asked for, and asks the next one: somebody may have it still.
+func (l *learner) onTrimmed(p *supplier) {
+	p.trimmed = true
 	l.ask()
 }
 
 // transfer asks the shell for a snapshot from a member that has trimmed what is missing, each in turn, and ends the round. The shell may be at it already: the next round asks again, until the prefix moves.
 func (l *learner) transfer() {
-	members := l.r.config().Members
-	for range members {
-		l.source = (l.source + 1) % len(members)
-		if l.trimmed.has(l.source) {
+	for range l.peers {
+		donor := l.peers[l.donorNext%len(l.peers)]
+		l.donorNext = l.donorNext%len(l.peers) + 1
+		if donor.trimmed {
+			l.r.fx.Transfers = append(l.r.fx.Transfers, Transfer{Peer: donor.node})
 			break
 		}
 	}
-	l.r.fx.Transfers = append(l.r.fx.Transfers, Transfer{Peer: members[l.source].ID})
-	l.tried, l.trimmed = 0, 0
+	l.forgetTried()
 	l.asked, l.askedAt = true, l.r.now
 }
 
 // onInstalled skips everything up to slot: it is chosen, and the machine has it. Votes above it, and the promise, are as valid as ever: an acceptor that forgot them could let
 // two values be chosen.
-func (l *learner) onInstalled(slot Slot) {
+//
+// What has been chosen up to there decides who governs the slots above. A snapshot that does not say so is of no use: this node would count promises and votes of the wrong members.
+func (l *learner) onInstalled(slot Slot, known []*Configuration) {
+	if !follow(known) {
+		panic(Violation("a snapshot of slot %d was installed without the configurations that go with it", slot))
+	}
+	l.r.membership.adopt(known)
 	if slot <= l.prefix {
+		l.r.refresh()
 		return
 	}
 	l.r.proposer.onSkipped(slot)
@@ -38,6 +45,7 @@ func (l *learner) onInstalled(slot Slot) {
 	l.r.acceptor.votes.dropBelow(slot + 1)
 	l.prefix, l.delivered = slot, slot
 	l.moved()
+	l.r.refresh()
 	l.r.proposer.onPrefix()
 	l.advance()
 }

@@ -11,7 +11,7 @@ import (
 // installed is Installed for one replica.
 func (l *lone) installed(slot Slot) {
 	l.fx = Effects{}
-	l.step(Event{Kind: Installed, Slot: slot})
+	l.step(Event{Kind: Installed, Slot: slot, Configurations: l.r.Configurations()})
 }
 
 // behind lets a member hear that its peers are ahead, and time pass until it asks. It returns whom it asks.

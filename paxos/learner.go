@@ -1,5 +1,7 @@
 package paxos
 
+import "slices"
+
 // learner knows what is chosen, delivers it in order, and pulls what it has missed.
 //
 // Invariant: delivered ≤ prefix; every slot ≤ delivered is trimmed, or has a durable record of its chosen value in this node's log, and it is the slot's last record.
@@ -13,16 +15,24 @@ type learner struct {
 	announcedBallot Ballot // what the latest leader has announced: every slot up to announced is chosen,
 	announced       Slot   // and if I voted for it at that very ballot, I have its value
 
-	peers   []Slot // chosen prefixes of the members as last heard, by index
-	movedAt int64  // tick at which prefix last moved
-	asked   bool   // a Learn is under way
-	askedAt int64
-	askNext int // index of the member to ask next
-
-	tried   Set // members asked since the prefix last moved, or a round of asking ended
-	trimmed Set // those of them who have trimmed what was asked for
-	source  int // index of the member that a transfer was last asked from
+	peers     []supplier // whoever may have what is missing: the members, and others that were heard
+	movedAt   int64      // tick at which prefix last moved
+	asked     bool       // a Learn is under way
+	askedAt   int64
+	askNext   int // index in peers of the one to ask next
+	donorNext int // index in peers of the one to ask for a transfer next
 }
+
+// supplier is somebody who can be asked for what is chosen.
+type supplier struct {
+	node    NodeID
+	chosen  Slot // its chosen prefix as last heard
+	tried   bool // asked since the prefix last moved, or a round of asking ended
+	trimmed bool // and it has trimmed what was asked for
+}
+
+// suppliersMax bounds those who are remembered: members, and others that were heard.
+const suppliersMax = 4 * MembersMax
 
 // decision is a chosen record and where it is in this node's log. The zero decision is none.
 type decision struct {
@@ -74,12 +84,14 @@ func (l *learner) advance() {
 			l.choose(v.record)
 		}
 		l.prefix = next
+		l.r.onPassed(l.at(next))
 	}
 	if l.prefix == before {
 		return
 	}
 	l.moved()
 	l.r.acceptor.votes.dropBelow(l.prefix + 1)
+	l.r.refresh()
 	l.r.proposer.onPrefix()
 	l.deliver()
 }
@@ -144,26 +156,53 @@ func (l *learner) restorePrefix(slot Slot) {
 	}
 }
 
-// known returns the highest chosen prefix this node has heard of.
+// known returns the highest chosen prefix this node has heard of, or knows to be there from the membership.
 func (l *learner) known() Slot {
-	known := l.announced
-	for _, c := range l.peers {
-		known = max(known, c)
+	known := max(l.announced, l.r.membership.settled())
+	for _, p := range l.peers {
+		known = max(known, p.chosen)
 	}
 	return known
 }
 
-// onPeerPrefix takes note of how far a member is.
-func (l *learner) onPeerPrefix(i int, chosen Slot) {
-	for len(l.peers) <= i {
-		l.peers = append(l.peers, 0)
+// onMembership forgets those who are no members any more. They are remembered again when they are heard.
+func (l *learner) onMembership() {
+	was := l.peers
+	l.peers = nil
+	for _, id := range l.r.others() {
+		p := supplier{node: id}
+		if i := slices.IndexFunc(was, func(old supplier) bool { return old.node == id }); i >= 0 {
+			p = was[i]
+		}
+		l.peers = append(l.peers, p)
 	}
-	l.peers[i] = max(l.peers[i], chosen)
 }
 
-func (l *learner) peerPrefix(i int) Slot {
-	if i < len(l.peers) {
-		return l.peers[i]
+// peer returns what is known of a node, or nil.
+func (l *learner) peer(id NodeID) *supplier {
+	for i := range l.peers {
+		if l.peers[i].node == id {
+			return &l.peers[i]
+		}
+	}
+	return nil
+}
+
+// onPeerPrefix takes note of how far a node is. It may be no member that is known here: who was away for long knows nobody else.
+func (l *learner) onPeerPrefix(id NodeID, chosen Slot) {
+	p := l.peer(id)
+	if p == nil && id != l.r.cfg.Self && chosen > l.prefix && len(l.peers) < suppliersMax {
+		l.peers = append(l.peers, supplier{node: id})
+		p = &l.peers[len(l.peers)-1]
+	}
+	if p != nil {
+		p.chosen = max(p.chosen, chosen)
+	}
+}
+
+func (l *learner) peerPrefix(id NodeID) Slot {
+	if p := l.peer(id); p != nil {
+		return p.chosen
 	}
 	return 0
 }
@@ -182,38 +221,44 @@ func (l *learner) tick() {
 
 // moved takes note that the prefix has moved: whoever could not help before may now.
 func (l *learner) moved() {
-	l.movedAt, l.tried, l.trimmed = l.r.now, 0, 0
+	l.movedAt = l.r.now
+	l.forgetTried()
 }
 
-// ask sends a Learn to the next member that is ahead and has not been asked in this round. When all have been, and some have trimmed what is missing, the round ends with
+func (l *learner) forgetTried() {
+	for i := range l.peers {
+		l.peers[i].tried, l.peers[i].trimmed = false, false
+	}
+}
+
+// ask sends a Learn to the next node that is ahead and has not been asked in this round. When all have been, and some have trimmed what is missing, the round ends with
 // a transfer from one of those.
 func (l *learner) ask() {
-	i, ok := l.nextToAsk()
-	if !ok && l.trimmed != 0 {
+	p := l.nextToAsk()
+	if p == nil && slices.ContainsFunc(l.peers, func(p supplier) bool { return p.trimmed }) {
 		l.transfer()
 		return
 	}
-	if !ok {
-		l.tried = 0
-		if i, ok = l.nextToAsk(); !ok {
+	if p == nil {
+		l.forgetTried()
+		if p = l.nextToAsk(); p == nil {
 			return
 		}
 	}
-	l.tried = l.tried.with(i)
+	p.tried = true
 	l.asked, l.askedAt = true, l.r.now
-	l.r.send(l.r.config().Members[i].ID, &Message{Kind: Learn, Slot: l.prefix + 1})
+	l.r.send(p.node, &Message{Kind: Learn, Slot: l.prefix + 1})
 }
 
-func (l *learner) nextToAsk() (i int, ok bool) {
-	members := l.r.config().Members
-	for range members {
-		i = l.askNext % len(members)
+func (l *learner) nextToAsk() *supplier {
+	for range l.peers {
+		i := l.askNext % len(l.peers)
 		l.askNext = i + 1
-		if members[i].ID != l.r.cfg.Self && l.peerPrefix(i) > l.prefix && !l.tried.has(i) {
-			return i, true
+		if p := &l.peers[i]; p.chosen > l.prefix && !p.tried {
+			return p
 		}
 	}
-	return 0, false
+	return nil
 }
 
 // onLearn serves a peer from memory, or asks the shell to read the log.
@@ -247,16 +292,16 @@ func (l *learner) onFetched(to NodeID, records []*Record, trimmed Slot) {
 }
 
 // onLearned takes chosen values from a peer; they need no ballot. While there is more, it asks on.
-func (l *learner) onLearned(i int, m *Message) {
-	l.onPeerPrefix(i, m.Chosen)
+func (l *learner) onLearned(from NodeID, m *Message) {
+	l.onPeerPrefix(from, m.Chosen)
 	before := l.prefix
 	for _, rec := range m.Records {
 		l.choose(rec)
 		l.advance()
 	}
 	if len(m.Records) == 0 {
-		if m.Slot > l.prefix && l.tried.has(i) && !l.trimmed.has(i) {
-			l.onTrimmed(i)
+		if p := l.peer(from); p != nil && m.Slot > l.prefix && p.tried && !p.trimmed {
+			l.onTrimmed(p)
 		}
 		return // nothing to be had there: the next tick asks another
 	}
@@ -264,8 +309,8 @@ func (l *learner) onLearned(i int, m *Message) {
 		return // repeated, or overtaken by another answer: were it to ask on, too, there would be ever more requests under way
 	}
 	l.asked = false
-	if l.peerPrefix(i) > l.prefix && l.r.now-l.movedAt < int64(l.r.cfg.ResendTicks) {
-		l.askNext = i
+	if l.peerPrefix(from) > l.prefix && l.r.now-l.movedAt < int64(l.r.cfg.ResendTicks) {
+		l.askNext = slices.IndexFunc(l.peers, func(p supplier) bool { return p.node == from })
 		l.ask()
 	}
 }

@@ -254,7 +254,7 @@ func TestALearnIsAnsweredWithinItsBoundFromMemoryOrFromTheLog(t *testing.T) {
 // What a peer sends far above the prefix is not kept: memory does not grow on its word.
 func TestAChoiceOutOfReachIsLeftForLater(t *testing.T) {
 	cfg := loneConfig(t, 1, 3)
-	cfg.Limits = Limits{WindowSlots: 4, ReorderingSlots: 10}
+	cfg.Founders, cfg.Limits = cfg.Founders.WithWindow(4), Limits{ReorderingSlots: 10}
 	l := newLone(t, cfg)
 	l.receive(2, &Message{Kind: Learned, Records: []*Record{chosenRecord(11, "far")}, Chosen: 11})
 	l.accept(2, voteFor(ballotLow, 11, "far"))

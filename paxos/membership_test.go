@@ -1,6 +1,7 @@
 package paxos
 
 import (
+	"strings"
 	"testing"
 )
 
@@ -93,14 +94,18 @@ func TestTheDefaultQuorumsAreMajorities(t *testing.T) {
 func TestAConfigurationThatMakesNoSenseIsRefused(t *testing.T) {
 	many := make([]Member, MembersMax+1)
 	for i := range many {
-		many[i] = Member{ID: NodeID(i + 1), Roles: FullMember}
+		many[i] = Member{ID: NodeID(i + 1), Incarnation: 1, Roles: FullMember}
 	}
 	for name, members := range map[string][]Member{
-		"nobody":      nil,
-		"no acceptor": {{ID: 1, Roles: Proposer | Learner}},
-		"id zero":     {{ID: 1, Roles: FullMember}, {ID: 0, Roles: FullMember}},
-		"twice":       {{ID: 1, Incarnation: 1, Roles: FullMember}, {ID: 1, Incarnation: 2, Roles: FullMember}},
-		"too many":    many,
+		"nobody":                nil,
+		"no acceptor":           {{ID: 1, Incarnation: 1, Roles: Proposer | Learner}},
+		"no proposer":           {{ID: 1, Incarnation: 1, Roles: Acceptor | Learner}},
+		"a role unknown":        {{ID: 1, Incarnation: 1, Roles: FullMember}, {ID: 2, Incarnation: 1, Roles: FullMember + 1}},
+		"a role without a disk": {{ID: 1, Incarnation: 1, Roles: FullMember}, {ID: 2, Roles: Learner}},
+		"a long address":        {{ID: 1, Incarnation: 1, Roles: FullMember, Address: strings.Repeat("a", AddressBytesMax+1)}},
+		"id zero":               {{ID: 1, Incarnation: 1, Roles: FullMember}, {ID: 0, Incarnation: 1, Roles: FullMember}},
+		"twice":                 {{ID: 1, Incarnation: 1, Roles: FullMember}, {ID: 1, Incarnation: 2, Roles: FullMember}},
+		"too many":              many,
 	} {
 		if _, err := NewConfiguration(0, members, 0, 0); err == nil {
 			t.Errorf("%s: the configuration is accepted", name)
@@ -111,11 +116,13 @@ func TestAConfigurationThatMakesNoSenseIsRefused(t *testing.T) {
 	}
 }
 
-func TestAReplicaThatIsNotAMemberDoesNotStart(t *testing.T) {
+func TestAReplicaThatMakesNoSenseDoesNotStart(t *testing.T) {
 	good := loneConfig(t, 1, 3)
 	for name, change := range map[string]func(*Config){
 		"no configuration":  func(c *Config) { c.Founders = nil },
-		"a stranger":        func(c *Config) { c.Self = 9 },
+		"nobody":            func(c *Config) { c.Self = 0 },
+		"no window":         func(c *Config) { c.Founders = c.Founders.WithWindow(0) },
+		"an endless window": func(c *Config) { c.Founders = c.Founders.WithWindow(WindowMax + 1) },
 		"a replaced disk":   func(c *Config) { c.Incarnation++ },
 		"no heartbeat":      func(c *Config) { c.HeartbeatTicks = 0 },
 		"hasty suspicion":   func(c *Config) { c.SuspectTicks = c.HeartbeatTicks },

@@ -36,19 +36,20 @@ const (
 	Commit         MessageKind = 6  // Ballot; Chosen
 	Heartbeat      MessageKind = 7  // Number: round; Chosen; Ballot, if the sender leads
 	HeartbeatReply MessageKind = 8  // Number: round; Ballot: the sender's own; Seen; Flag: happy; Chosen; Boot: the sender's
-	Forward        MessageKind = 9  // Ballot of the leader meant; Number; Origin; Hops; Boot of the receiver; Proposals
+	Forward        MessageKind = 9  // Ballot of the leader meant; Number; Origin; Hops; Boot of the receiver; Proposals; Flag: one change of membership, and no commands
 	Reject         MessageKind = 10 // Origin; Hops; Rejected
 	ReadRequest    MessageKind = 11 // Ballot of the leader meant; Number; Origin; Hops
 	ReadReply      MessageKind = 12 // Number; Origin; Hops; Slot: wait until it is applied
 	ReadProbe      MessageKind = 13 // Ballot; Number
 	ReadAck        MessageKind = 14 // Ballot; Number
 	Learn          MessageKind = 15 // Slot: first wanted
+	TakeOver       MessageKind = 17 // Ballot: the leader's; Chosen: what to know first. It cannot go on, since it is no member any more
 	Learned        MessageKind = 16 // Records: chosen, ascending; Chosen; Slot: without records, everything up to here is trimmed, if that is why
 )
 
 var messageNames = [...]string{Prepare: "prepare", Promise: "promise", Nack: "nack", Accept: "accept", Accepted: "accepted",
 	Commit: "commit", Heartbeat: "heartbeat", HeartbeatReply: "heartbeat-reply", Forward: "forward", Reject: "reject",
-	ReadRequest: "read-request", ReadReply: "read-reply", ReadProbe: "read-probe", ReadAck: "read-ack", Learn: "learn", Learned: "learned"}
+	ReadRequest: "read-request", ReadReply: "read-reply", ReadProbe: "read-probe", ReadAck: "read-ack", Learn: "learn", Learned: "learned", TakeOver: "take-over"}
 
 func (k MessageKind) String() string {
 	if int(k) < len(messageNames) && messageNames[k] != "" {
@@ -113,4 +114,6 @@ type RejectReason uint8
 const (
 	NoLeader   RejectReason = 1 // there is none, or the node asked is not the leader any more
 	Overloaded RejectReason = 2 // the leader's queue is full
+	Superseded RejectReason = 3 // a change: the configuration that it was made from is not the latest any more, or another change is under way
+	Invalid    RejectReason = 4 // a change: its members make no configuration
 )

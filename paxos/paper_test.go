@@ -412,7 +412,7 @@ func TestANewLeaderFillsGapsWithNoopsAndGoesOnAbove(t *testing.T) {
 // §3: a leader gets at most α commands ahead: it acts on no slot more than α above the last that it knows, with all before it, to be chosen.
 func TestALeaderProposesAtMostAlphaSlotsAhead(t *testing.T) {
 	cfg := loneConfig(t, 3, 3)
-	cfg.Limits.WindowSlots = 3
+	cfg.Founders = cfg.Founders.WithWindow(3)
 	p := newLone(t, cfg)
 	ballot := p.lead()
 	proposed := map[Slot]string{}

@@ -11,14 +11,19 @@ type proposer struct {
 	ballot Ballot
 
 	recovery   recovery
-	preparedAt int64 // tick of the last Prepare
+	open       []Slot // reported on, or below what is, and still without a proposal; ascending
+	epoch      uint32 // of the latest configuration of whose acceptors a phase-1 quorum has reported
+	preparedAt int64  // tick of the last Prepare
 
-	recovered Slot             // the highest slot that a predecessor can have had chosen: what the quorum of phase 1 has reported
+	recovered Slot             // the highest slot that a predecessor can have had chosen: what the quorums of phase 1 have reported
 	next      Slot             // the first slot not yet proposed in, above everything reported
 	inflight  window[proposal] // above the chosen prefix
 	bytes     int              // of the values in flight
 	announced Slot             // the chosen prefix as last announced
 	movedAt   int64            // tick at which the chosen prefix or phase 1 last moved, or work began
+
+	change admitted // waits to be proposed; without data there is none
+	seal   Slot     // below it, from next on, only no-ops are proposed: they lie between a change of this ballot and what it governs
 }
 
 type phase uint8
@@ -40,17 +45,26 @@ type proposal struct {
 func (p *proposer) prepare(ballot Ballot) {
 	p.rest()
 	p.phase, p.ballot, p.movedAt = preparing, ballot, p.r.now
-	p.recovery = newRecovery(p.r.config(), p.r.learner.prefix)
+	p.recovery = newRecovery(p.r.undecided() - 1)
+	for _, config := range p.r.governing() {
+		p.ask(config)
+	}
 	p.sendPrepare()
 }
 
 func (p *proposer) sendPrepare() {
 	p.preparedAt = p.r.now
-	for i, member := range p.recovery.config.Members {
-		if member.Roles&Acceptor != 0 && !p.recovery.done.has(i) {
-			p.r.send(member.ID, &Message{Kind: Prepare, Ballot: p.ballot, Slot: p.recovery.cursor[i]})
+	for i := range p.recovery.reporters {
+		if !p.recovery.reporters[i].done {
+			p.askOn(i)
 		}
 	}
+}
+
+// askOn asks a reporter for its next chunk.
+func (p *proposer) askOn(i int) {
+	to := &p.recovery.reporters[i]
+	p.r.send(to.node, &Message{Kind: Prepare, Ballot: p.ballot, Slot: to.cursor})
 }
 
 // rest gives up the ballot. What was proposed may yet be chosen; what was only queued never will be.
@@ -60,22 +74,24 @@ func (p *proposer) rest() {
 	}
 	p.phase = resting
 	p.r.election.happy = false
-	p.recovery = recovery{}
+	p.recovery, p.open = recovery{}, nil
 	p.inflight.reset(0)
 	p.bytes = 0
+	p.seal = 0
+	p.refuseChange(NoLeader)
 	p.r.forwarder.rejectQueued()
 	p.r.reader.onRest()
 }
 
 // onPromise counts a report of this very ballot (P2c). Reports that come after the quorum can still settle slots whose votes others have lost.
-func (p *proposer) onPromise(i int, m *Message) {
-	if p.phase == resting || m.Ballot != p.ballot || !p.recovery.add(i, m, Slot(p.r.cfg.Limits.ReorderingSlots)) {
+func (p *proposer) onPromise(from identity, m *Message) {
+	if p.phase == resting || m.Ballot != p.ballot || !p.recovery.add(from, m, Slot(p.r.cfg.Limits.ReorderingSlots)) {
 		return
 	}
 	if p.phase == preparing {
 		p.movedAt = p.r.now
 	}
-	p.r.learner.onPeerPrefix(i, m.Chosen)
+	p.r.learner.onPeerPrefix(from.node, m.Chosen)
 	for _, rep := range m.Reports {
 		if rep.State == ReportChosen {
 			p.r.learner.choose(rep.Record)
@@ -86,62 +102,91 @@ func (p *proposer) onPromise(i int, m *Message) {
 	case p.phase == resting:
 		return
 	case !m.Flag:
-		p.r.send(p.recovery.config.Members[i].ID, &Message{Kind: Prepare, Ballot: p.ballot, Slot: p.recovery.cursor[i]})
-	case p.phase == preparing && p.recovery.complete():
+		p.askOn(p.recovery.reporter(from))
+	case p.phase == preparing:
 		p.lead()
+	default:
+		p.widen()
 	}
 	p.fill()
 }
 
-// lead ends phase 1. Slots above everything reported are free from now on; the ones below, up to what is known to be chosen, are filled.
+// lead ends phase 1, if a quorum of the configuration in force has reported. Slots above everything reported are free from now on; the ones below, up to what is known to be chosen, are filled.
 func (p *proposer) lead() {
-	rc := &p.recovery
+	if config := p.r.config(); !p.recovery.complete(config) || config.roles(p.r.identity())&Proposer == 0 {
+		return
+	}
 	p.phase = leading
 	p.movedAt = p.r.now
 	p.announced = 0
 	p.inflight.reset(p.r.learner.prefix + 1)
-	p.recovered = max(rc.high, p.r.learner.prefix) // reports that come later are of votes that can never be chosen
-	p.next = p.recovered + 1
-	for s := rc.chosen + 1; s < p.next; s++ {
-		rc.open = append(rc.open, s)
+	p.epoch = p.r.config().Epoch
+	p.next = p.recovery.chosen + 1
+	p.recovered = p.r.learner.prefix
+	p.settle()
+	p.widen()
+}
+
+// widen lets this leader act on the slots of the next configuration, too, if a quorum of it has reported: in those, the reports of another configuration's quorum say nothing.
+func (p *proposer) widen() {
+	next := p.r.membership.latest()
+	if p.phase == leading && next.Epoch > p.epoch && next.roles(p.r.identity())&Proposer != 0 && p.recovery.complete(next) {
+		p.epoch = next.Epoch
+		p.movedAt = p.r.now
+		p.settle()
 	}
+}
+
+// settle fixes what a quorum has reported: reports that come later are of votes that can never be chosen.
+func (p *proposer) settle() {
+	high := max(p.recovery.high, p.r.learner.prefix)
+	for s := p.next; s <= high; s++ {
+		p.open = append(p.open, s)
+	}
+	p.next = max(p.next, high+1)
+	p.recovered = max(p.recovered, high)
 }
 
 // mayServeReads reports whether every slot that a predecessor can have had chosen is known to be.
 func (p *proposer) mayServeReads() bool {
-	return p.phase == leading && p.r.learner.prefix >= p.recovered
+	return p.phase == leading && p.r.learner.prefix >= p.recovered && p.r.config().Epoch <= p.epoch
 }
 
 // fill proposes in the slots that phase 1 left open: what was voted for, or a no-op.
 func (p *proposer) fill() {
-	if p.phase != leading || len(p.recovery.open) == 0 {
+	if p.phase != leading || len(p.open) == 0 {
 		return
 	}
-	rest := p.recovery.open[:0]
-	for _, slot := range p.recovery.open {
+	rest := p.open[:0]
+	for _, slot := range p.open {
 		if slot <= p.recovery.chosen || slot <= p.r.learner.prefix || p.r.learner.at(slot) != nil {
 			continue // chosen: the learner sees to it
 		}
-		value, definite := p.recovery.resolve(slot)
-		if !definite || !p.inWindow(slot) {
+		if !p.mayPropose(slot) {
+			rest = append(rest, slot)
+			continue
+		}
+		value, definite := p.recovery.resolve(slot, p.r.membership.At(slot))
+		if !definite {
 			rest = append(rest, slot)
 			continue
 		}
 		p.propose(slot, value)
 	}
-	p.recovery.open = rest
+	p.open = rest
 }
 
-// inWindow is the α gate: whoever acts on a slot knows everything up to α slots before it.
-func (p *proposer) inWindow(slot Slot) bool {
-	return slot <= p.r.learner.prefix+Slot(p.r.cfg.Limits.WindowSlots)
+// mayPropose is the α gate: whoever acts on a slot knows everything up to α slots before it, and so its configuration, and has the reports of a phase-1 quorum of that one.
+func (p *proposer) mayPropose(slot Slot) bool {
+	return slot <= p.r.learner.prefix+p.r.membership.latest().Window && p.r.membership.At(slot).Epoch <= p.epoch
 }
 
 // cut makes batches of what is queued and proposes them. While one of this node's own records is on its way to the disk it waits, and the batch
 // grows, unless there is enough for a full one: no timer decides.
 func (p *proposer) cut() {
+	p.reconfigure()
 	q, limits := &p.r.admission, &p.r.cfg.Limits
-	for p.phase == leading && q.count > 0 && p.inWindow(p.next) && p.bytes < limits.InflightBytes {
+	for p.phase == leading && q.count > 0 && p.next >= p.sealed() && p.mayPropose(p.next) && p.bytes < limits.InflightBytes {
 		if p.busy() && q.bytes < limits.BatchBytes {
 			return
 		}
@@ -168,21 +213,23 @@ func (p *proposer) propose(slot Slot, value Value) {
 	*p.inflight.at(slot) = proposal{record: rec, sentAt: p.r.now}
 	p.bytes += rec.Size()
 	p.announced = max(p.announced, rec.Chosen)
-	p.r.broadcast(Acceptor, &Message{Kind: Accept, Record: rec})
+	p.r.broadcast(p.r.membership.At(slot), Acceptor, &Message{Kind: Accept, Record: rec})
 }
 
 // onAccepted counts votes of this very ballot, once for each acceptor of the slot's configuration (P2 rests on it).
-func (p *proposer) onAccepted(i int, m *Message) {
+func (p *proposer) onAccepted(from identity, m *Message) {
 	if p.phase != leading || m.Ballot != p.ballot {
 		return
 	}
 	for s := max(m.Slot, p.inflight.base); s <= m.Upto && s < p.inflight.end(); s++ {
 		q := p.inflight.get(s)
-		if q.record == nil {
+		config := p.r.membership.At(s)
+		i := config.place(from)
+		if q.record == nil || i < 0 {
 			continue
 		}
 		q.votes = q.votes.with(i)
-		if p.r.membership.At(s).IsPhase2Quorum(q.votes) {
+		if config.IsPhase2Quorum(q.votes) {
 			p.r.learner.choose(q.record)
 		}
 	}
@@ -224,11 +271,7 @@ func (p *proposer) onNack(m *Message) { p.r.election.observe(m.Seen) }
 func (p *proposer) announce() {
 	if p.phase == leading && p.announced < p.r.learner.prefix {
 		p.announced = p.r.learner.prefix
-		for _, member := range p.r.config().Members {
-			if member.ID != p.r.cfg.Self {
-				p.r.send(member.ID, &Message{Kind: Commit, Ballot: p.ballot, Chosen: p.announced})
-			}
-		}
+		p.r.tellAll(&Message{Kind: Commit, Ballot: p.ballot, Chosen: p.announced})
 	}
 }
 
@@ -248,8 +291,8 @@ func (p *proposer) tick() {
 		}
 	case leading:
 		p.resend()
-		if len(p.recovery.open) > 0 && p.r.now-p.preparedAt >= int64(p.r.cfg.ResendTicks) {
-			p.sendPrepare() // slots whose votes are lost wait for further reports
+		if waits := len(p.open) > 0 || p.epoch < p.r.membership.latest().Epoch; waits && p.r.now-p.preparedAt >= int64(p.r.cfg.ResendTicks) {
+			p.sendPrepare() // slots whose votes are lost wait for further reports, and so does what the next configuration governs
 		}
 	}
 }

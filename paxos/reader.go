@@ -23,7 +23,8 @@ type foreignRead struct {
 // readRound asks the acceptors once whether anybody leads above us. The zero round is none.
 type readRound struct {
 	number  uint64
-	slot    Slot // the chosen prefix when it began
+	slot    Slot           // the chosen prefix when it began
+	config  *Configuration // of the slot after
 	acks    Set
 	reads   []uint64
 	foreign []foreignRead
@@ -59,19 +60,26 @@ func (rd *reader) begin() {
 		return
 	}
 	rd.number++
-	rd.round = readRound{number: rd.number, slot: rd.r.learner.prefix, sentAt: rd.r.now, reads: rd.waiting, foreign: rd.foreign}
+	rd.round = readRound{number: rd.number, slot: rd.r.learner.prefix, config: rd.r.config(), sentAt: rd.r.now, reads: rd.waiting, foreign: rd.foreign}
 	rd.waiting, rd.foreign = nil, nil
-	rd.r.broadcast(Acceptor, &Message{Kind: ReadProbe, Ballot: rd.r.proposer.ballot, Number: rd.round.number})
+	rd.r.broadcast(rd.round.config, Acceptor, &Message{Kind: ReadProbe, Ballot: rd.r.proposer.ballot, Number: rd.round.number})
 }
 
 // onAck counts confirmations of this very round. A phase-2 quorum meets every phase-1 quorum: had a higher ballot finished phase 1 before the round began, one
 // of these acceptors would have promised it.
-func (rd *reader) onAck(i int, m *Message) {
+//
+// It is a quorum of the configuration that was in force when the round began. A leader of the next one cannot have begun without knowing everything that this one governs: what was chosen there this leader
+// has had chosen itself, or a higher ballot has, with promises of a quorum of this very configuration.
+func (rd *reader) onAck(from identity, m *Message) {
 	if rd.r.proposer.phase != leading || m.Ballot != rd.r.proposer.ballot || rd.round.number == 0 || m.Number != rd.round.number {
 		return
 	}
+	i := rd.round.config.place(from)
+	if i < 0 {
+		return
+	}
 	rd.round.acks = rd.round.acks.with(i)
-	if !rd.r.config().IsPhase2Quorum(rd.round.acks) {
+	if !rd.round.config.IsPhase2Quorum(rd.round.acks) {
 		return
 	}
 	done := rd.round

@@ -1,14 +1,21 @@
 package paxos
 
-// recovery gathers what a phase-1 quorum reports and says, slot by slot, what the new leader must propose (P2c).
+import "slices"
+
+// recovery gathers what acceptors report and says, slot by slot, what the new leader must propose (P2c). A report is a fact about a slot, whoever governs it; which of
+// them make a phase-1 quorum is for the slot's configuration to say.
 type recovery struct {
-	config *Configuration
-	cursor [MembersMax]Slot    // by member: the first slot not yet reported on
-	done   Set                 // members whose last chunk has come: they have reported on every slot
-	chosen Slot                // the highest chosen prefix reported: every slot up to here is chosen
-	high   Slot                // the highest slot reported at all; what lies above is free
-	slots  window[slotReports] // above chosen
-	open   []Slot              // phase 1 is done, but these still have no value proposed, ascending
+	reporters []reporter          // of all configurations that matter, each once
+	chosen    Slot                // the highest chosen prefix reported: every slot up to here is chosen
+	high      Slot                // the highest slot reported at all; what lies above is free
+	slots     window[slotReports] // above chosen
+}
+
+// reporter is an acceptor that is asked.
+type reporter struct {
+	identity
+	cursor Slot // the first slot not yet reported on
+	done   bool // its last chunk has come: it has reported on every slot from where it was asked on
 }
 
 // slotReports is what has been reported on one slot.
@@ -19,23 +26,36 @@ type slotReports struct {
 }
 
 type unknownReport struct {
-	member int
-	limit  Ballot
+	reporter int // index in reporters
+	limit    Ballot
 }
 
-func newRecovery(config *Configuration, prefix Slot) recovery {
-	rc := recovery{config: config, chosen: prefix, high: prefix}
-	for i := range config.Members {
-		rc.cursor[i] = prefix + 1
-	}
-	rc.slots.reset(prefix + 1)
+// newRecovery begins with nobody to report, above a slot up to which everything is chosen.
+func newRecovery(chosen Slot) recovery {
+	rc := recovery{chosen: chosen, high: chosen}
+	rc.slots.reset(chosen + 1)
 	return rc
 }
 
-// add takes one chunk. It reports whether the chunk was the next one of that member: chunks are counted in order and without gaps, or not at all.
+// ask lets the acceptors of a configuration report, too, on every slot that is not known to be chosen by now.
+func (rc *recovery) ask(config *Configuration) {
+	for _, m := range config.Members {
+		if who := (identity{m.ID, m.Incarnation}); m.Roles&Acceptor != 0 && rc.reporter(who) < 0 {
+			rc.reporters = append(rc.reporters, reporter{identity: who, cursor: rc.chosen + 1})
+		}
+	}
+}
+
+// reporter returns the index of somebody who is asked, or -1.
+func (rc *recovery) reporter(who identity) int {
+	return slices.IndexFunc(rc.reporters, func(r reporter) bool { return r.identity == who })
+}
+
+// add takes one chunk. It reports whether the chunk was the next one of that acceptor: chunks are counted in order and without gaps, or not at all.
 // An acceptor does not vote further than reach above what it knows to be chosen, so its reports have no greater gaps.
-func (rc *recovery) add(member int, m *Message, reach Slot) bool {
-	if rc.done.has(member) || m.Slot != rc.cursor[member] {
+func (rc *recovery) add(from identity, m *Message, reach Slot) bool {
+	i := rc.reporter(from)
+	if i < 0 || rc.reporters[i].done || m.Slot != rc.reporters[i].cursor {
 		return false
 	}
 	last := max(m.Slot, m.Chosen)
@@ -58,46 +78,58 @@ func (rc *recovery) add(member int, m *Message, reach Slot) bool {
 		case ReportChosen:
 			s.chosen = rep.Record
 		case ReportUnknown:
-			s.unknown = append(s.unknown, unknownReport{member, rep.Ballot})
+			s.unknown = append(s.unknown, unknownReport{i, rep.Ballot})
 		case Voted:
 			if s.best == nil || s.best.Ballot.Less(rep.Record.Ballot) {
 				s.best = rep.Record
 			}
 		}
 	}
-	if m.Flag {
-		rc.done = rc.done.with(member)
-	}
-	rc.cursor[member] = m.Upto + 1
+	rc.reporters[i].done = m.Flag
+	rc.reporters[i].cursor = m.Upto + 1
 	return true
 }
 
-// complete reports whether a phase-1 quorum has reported on everything.
-func (rc *recovery) complete() bool { return rc.config.IsPhase1Quorum(rc.done) }
+// reported returns the members of a configuration that have reported on everything.
+func (rc *recovery) reported(config *Configuration) (done Set) {
+	for _, r := range rc.reporters {
+		if i := config.place(r.identity); i >= 0 && r.done {
+			done = done.with(i)
+		}
+	}
+	return done
+}
 
-// resolve says what may be proposed in a slot. The answer is not definite while too many of those who have reported have lost their vote; and it never will be for a slot that anybody's chosen prefix
+// complete reports whether a phase-1 quorum of a configuration has reported on everything.
+func (rc *recovery) complete(config *Configuration) bool {
+	return config.IsPhase1Quorum(rc.reported(config))
+}
+
+// resolve says what may be proposed in a slot that config governs. The answer is not definite while too many of those who have reported have lost their vote; and it never will be for a slot that anybody's chosen prefix
 // covers, however late we hear of it: that slot is chosen, reports on it are not kept, and its value has to be learned.
 //
 // P2c: a phase-1 quorum has promised to vote no more below our ballot. If none of it has voted, nothing below is or ever will be chosen, and any value will do: the no-op. Else only
 // the value of the highest ballot can have been chosen. Who has lost a vote counts only if that vote cannot have been of a higher ballot than one that is reported.
-func (rc *recovery) resolve(slot Slot) (value Value, definite bool) {
+func (rc *recovery) resolve(slot Slot, config *Configuration) (value Value, definite bool) {
 	if slot <= rc.chosen {
 		return nil, false
 	}
+	counted := rc.reported(config)
 	s := rc.slots.get(slot)
 	if s == nil {
-		return nil, true
+		return nil, config.IsPhase1Quorum(counted)
 	}
 	if s.chosen != nil {
 		return s.chosen.Value, true
 	}
-	counted := rc.done
 	for _, u := range s.unknown {
 		if s.best == nil || s.best.Ballot.Less(u.limit) {
-			counted = counted.minus(single(u.member))
+			if i := config.place(rc.reporters[u.reporter].identity); i >= 0 {
+				counted = counted.minus(single(i))
+			}
 		}
 	}
-	if !rc.config.IsPhase1Quorum(counted) {
+	if !config.IsPhase1Quorum(counted) {
 		return nil, false
 	}
 	if s.best == nil {

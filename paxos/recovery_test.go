@@ -32,7 +32,7 @@ func chosenFrom(from, to Slot) (records []*Record) {
 // them are dropped with that, and a report that was dropped is not one of "no vote".
 func TestALatePromiseDoesNotTurnSlotsBeyondTheWindowIntoNoops(t *testing.T) {
 	cfg := loneConfig(t, 3, 3)
-	cfg.Limits.WindowSlots = 4
+	cfg.Founders = cfg.Founders.WithWindow(4)
 	p := newLone(t, cfg)
 	ballot := p.campaign(ballotLow)
 	p.receive(1, &Message{Kind: Promise, Ballot: ballot, Slot: 1, Upto: 8, Flag: true, Chosen: 2, Reports: votesFrom(3, 8, ballotLow)})
@@ -244,7 +244,7 @@ func TestAPromiseReportsWhatIsKnownToBeChosenAboveAHole(t *testing.T) {
 // A choice that is reported too far up to be held is not forgotten for that: when its turn comes, its value is proposed, and no no-op.
 func TestAReportedChoiceOutOfReachKeepsItsValue(t *testing.T) {
 	cfg := loneConfig(t, 3, 3)
-	cfg.Limits = Limits{WindowSlots: 4, ReorderingSlots: 4}
+	cfg.Founders, cfg.Limits = cfg.Founders.WithWindow(4), Limits{ReorderingSlots: 4}
 	p := newLone(t, cfg)
 	ballot := p.campaign(ballotLow)
 	reports := append(votesFrom(1, 4, ballotLow), Report{Slot: 6, State: ReportChosen, Record: chosenRecord(6, "chosen")})
@@ -259,7 +259,7 @@ func TestAReportedChoiceOutOfReachKeepsItsValue(t *testing.T) {
 // A candidate keeps a place for every slot up to the highest reported. A report that leaves a greater gap than an acceptor can have is not believed, however long the log is.
 func TestAReportBeyondAnyGapIsNotBelieved(t *testing.T) {
 	cfg := loneConfig(t, 3, 3)
-	cfg.Limits = Limits{WindowSlots: 4, ReorderingSlots: 10}
+	cfg.Founders, cfg.Limits = cfg.Founders.WithWindow(4), Limits{ReorderingSlots: 10}
 	for _, tc := range []struct {
 		name   string
 		chosen Slot

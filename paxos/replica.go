@@ -35,7 +35,6 @@ type Config struct {
 
 // Limits bound what a Replica holds and sends. A zero stands for the default.
 type Limits struct {
-	WindowSlots     int // α: a slot is proposed only this far above the chosen prefix. Default 1,024
 	InflightBytes   int // proposed and not yet chosen. Default 32 MiB
 	BatchBytes      int // of one slot's value, unless a single command is larger. Default 1 MiB
 	ChunkBytes      int // of reports or learned records in one message, at least one. Default 1 MiB
@@ -44,16 +43,15 @@ type Limits struct {
 	AdmissionCount  int // queued at the leader. Default 65,536
 	QuantumBytes    int // of deficit round robin between sources. Default 16 KiB
 	HopsMax         int // relays of a forwarded request. Default 3
-	ReorderingSlots int // an acceptor votes only this far above its own chosen prefix: it must catch up first. Default 4 × WindowSlots
+	ReorderingSlots int // an acceptor votes only this far above its own chosen prefix: it must catch up first. Default 4 × the window
 }
 
-func (l Limits) withDefaults() Limits {
+func (l Limits) withDefaults(window Slot) Limits {
 	def := func(field *int, value int) {
 		if *field == 0 {
 			*field = value
 		}
 	}
-	def(&l.WindowSlots, 1024)
 	def(&l.InflightBytes, 32<<20)
 	def(&l.BatchBytes, 1<<20)
 	def(&l.ChunkBytes, 1<<20)
@@ -62,7 +60,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.AdmissionCount, 65536)
 	def(&l.QuantumBytes, 16<<10)
 	def(&l.HopsMax, 3)
-	def(&l.ReorderingSlots, 4*l.WindowSlots)
+	def(&l.ReorderingSlots, 4*int(window))
 	return l
 }
 
@@ -88,6 +86,9 @@ type Event struct {
 	Peer        NodeID      // Disconnected, Fetched
 	Records     []*Record   // Fetched: what the log has of the run asked for, ascending, possibly none
 	Slot        Slot        // Fetched: without records, the slot up to which the log is trimmed, if that is why. Installed
+
+	Change         *Change          // Reconfigure; its Origin is filled in
+	Configurations []*Configuration // Installed: what a replica that had passed Slot knew of the membership, then or later
 }
 
 // EventKind says what happened.
@@ -105,17 +106,20 @@ const (
 	Unsent                            // a Forward has certainly not been sent to anyone; telling is a courtesy
 	Installed                         // the machine holds the effects of everything up to Slot, durably, and the log is trimmed up to there
 	Campaign                          // take over now, with a ballot above every one seen, whatever the election thinks; nothing to a member that is no proposer
+	Reconfigure                       // a change of membership is wanted; its fate is told by Rejected under its ID, or by Reconfigured
 )
 
 // Effects is what a Step asks for. The caller empties it between steps (Reset) and may collect those of several.
 type Effects struct {
-	Records   []*Record   // to be appended to the log, in this order
-	Messages  []Outgoing  // to be sent now; losing them is allowed
-	Chosen    []*Record   // chosen and durable here, one for each slot, in slot order without a gap, but for what Installed skips: apply their values
-	Reads     []ReadReady // may be served once the slot is applied
-	Rejected  []Rejection // commands of this node's callers that did not happen
-	Fetches   []Fetch     // to be read from the log, without haste
-	Transfers []Transfer  // snapshots to be fetched and installed; passed over while one is under way, and asked for again while they are needed
+	Records      []*Record      // to be appended to the log, in this order
+	Messages     []Outgoing     // to be sent now; losing them is allowed
+	Chosen       []*Record      // chosen and durable here, one for each slot, in slot order without a gap, but for what Installed skips: apply their values
+	Reads        []ReadReady    // may be served once the slot is applied
+	Rejected     []Rejection    // commands of this node's callers that did not happen
+	Fetches      []Fetch        // to be read from the log, without haste
+	Reconfigured []Reconfigured // changes of membership that are chosen; make what Configurations returns durable before the machine is given Chosen of this Step
+	Removed      bool           // this node was a member and is none any more
+	Transfers    []Transfer     // snapshots to be fetched and installed; passed over while one is under way, and asked for again while they are needed
 }
 
 // Outgoing is a message and its receiver.
@@ -148,13 +152,16 @@ func (fx *Effects) Reset() {
 	clear(fx.Records)
 	clear(fx.Messages)
 	clear(fx.Chosen)
-	*fx = Effects{fx.Records[:0], fx.Messages[:0], fx.Chosen[:0], fx.Reads[:0], fx.Rejected[:0], fx.Fetches[:0], fx.Transfers[:0]}
+	*fx = Effects{Records: fx.Records[:0], Messages: fx.Messages[:0], Chosen: fx.Chosen[:0], Reads: fx.Reads[:0], Rejected: fx.Rejected[:0],
+		Fetches: fx.Fetches[:0], Transfers: fx.Transfers[:0]}
 }
 
 // Replica is one member's part in the protocol. It is not safe for concurrent use.
 type Replica struct {
 	cfg        Config
+	boot       uint32 // as others see it, in ballots too: see bootOf
 	membership Membership
+	view       view
 
 	acceptor  acceptor
 	proposer  proposer
@@ -178,32 +185,51 @@ type Stable struct {
 	Promised Ballot // the highest that the vital state or any record shows
 	Applied  Slot   // everything up to here is chosen, and applied or trimmed; what is not trimmed of it is durable in the log
 	Last     LSN    // of the log's last record
+
+	Configurations []*Configuration // what Replica.Configurations returned when Applied was passed, or later; nil if the founders' is all there ever was
 }
 
 // New returns a replica that has not heard of anyone yet. Call Restore for the records above Stable.Applied before the first Step.
 func New(cfg Config, stable Stable) (*Replica, error) {
-	if cfg.Founders == nil || cfg.Founders.Index(cfg.Self) < 0 {
-		return nil, fmt.Errorf("paxos: node %x is not among the members", uint64(cfg.Self))
+	if cfg.Founders == nil || cfg.Founders.Window < 1 || cfg.Founders.Window > WindowMax || cfg.Self == 0 || cfg.Incarnation == 0 {
+		return nil, fmt.Errorf("paxos: a replica needs founders with a window of 1 to %d slots, a node and an incarnation", WindowMax)
 	}
-	if got := cfg.Founders.Members[cfg.Founders.Index(cfg.Self)].Incarnation; got != cfg.Incarnation {
-		return nil, fmt.Errorf("paxos: node %x is a member in incarnation %x, not %x: its disk was replaced", uint64(cfg.Self), uint64(got), uint64(cfg.Incarnation))
+	membership := Membership{known: []*Configuration{cfg.Founders}}
+	membership.adopt(stable.Configurations)
+	if i := membership.latest().Index(cfg.Self); i >= 0 {
+		if got := membership.latest().Members[i].Incarnation; got != 0 && got != cfg.Incarnation {
+			return nil, fmt.Errorf("paxos: node %x is a member in incarnation %x, not %x: its disk was replaced", uint64(cfg.Self), uint64(got), uint64(cfg.Incarnation))
+		}
 	}
 	if cfg.HeartbeatTicks < 1 || cfg.SuspectTicks < 2*cfg.HeartbeatTicks || cfg.ResendTicks < 1 {
 		return nil, fmt.Errorf("paxos: %d heartbeat, %d suspect and %d resend ticks do not fit together", cfg.HeartbeatTicks, cfg.SuspectTicks, cfg.ResendTicks)
 	}
-	cfg.Limits = cfg.Limits.withDefaults()
-	r := &Replica{cfg: cfg, membership: Membership{founders: cfg.Founders}, appended: stable.Last}
+	cfg.Limits = cfg.Limits.withDefaults(cfg.Founders.Window)
+	r := &Replica{cfg: cfg, boot: bootOf(&cfg), membership: membership, appended: stable.Last}
+	r.view = view{latest: r.membership.latest().Epoch, inForce: r.membership.latest().Epoch, member: cfg.Founders.place(r.identity()) >= 0 || membership.known[0].place(r.identity()) >= 0}
 	r.gate.durable = stable.Last
 	r.acceptor = acceptor{r: r, promised: stable.Promised}
 	r.acceptor.votes.reset(stable.Applied + 1)
 	r.learner = learner{r: r, prefix: stable.Applied, delivered: stable.Applied}
 	r.learner.chosen.reset(stable.Applied + 1)
+	r.view.inForce = r.config().Epoch
+	r.judgeSelf()
 	r.proposer = proposer{r: r}
 	r.election = newElection(r)
 	r.admission = newAdmission(cfg.Limits)
 	r.forwarder = newForwarder(r)
 	r.reader = reader{r: r, number: r.firstNumber()}
+	r.learner.onMembership()
 	return r, nil
+}
+
+// bootOf returns what tells this boot from all others of the node, in any of its incarnations. Those of a founder's incarnation count from 1. A later incarnation's begin above, at a number drawn with
+// it: its ballots must not be those of an earlier one, of which it has forgotten everything, and others have not.
+func bootOf(cfg *Config) uint32 {
+	if cfg.Founders.place(identity{cfg.Self, cfg.Incarnation}) >= 0 {
+		return cfg.Boot
+	}
+	return 1<<31 | (uint32(cfg.Incarnation>>32) + cfg.Boot)
 }
 
 // restoring reports whether no Step has begun: nothing may be appended.
@@ -211,7 +237,7 @@ func (r *Replica) restoring() bool { return r.fx == nil }
 
 // firstNumber is where this boot begins to number its requests: above all of earlier boots, so that an answer to one of theirs, or a trace that a peer has kept of it, is never
 // taken for one of ours.
-func (r *Replica) firstNumber() uint64 { return uint64(r.cfg.Boot) << 32 }
+func (r *Replica) firstNumber() uint64 { return uint64(r.boot) << 32 }
 
 // Restore takes one record of the log, in log order, before the first Step.
 func (r *Replica) Restore(lsn LSN, rec *Record) {
@@ -235,8 +261,10 @@ func (r *Replica) Step(ev Event, fx *Effects) {
 		r.reader.flush()
 		r.runSelf()
 		r.proposer.announce()
+		r.proposer.handOver()
+		r.election.succeed()
 	case Received:
-		r.receive(ev.From, ev.Incarnation, ev.Message)
+		r.receive(identity{ev.From, ev.Incarnation}, ev.Message)
 	case Durable:
 		r.onDurable(ev.LSN)
 	case Propose:
@@ -250,9 +278,11 @@ func (r *Replica) Step(ev Event, fx *Effects) {
 	case Fetched:
 		r.learner.onFetched(ev.Peer, ev.Records, ev.Slot)
 	case Installed:
-		r.learner.onInstalled(ev.Slot)
+		r.learner.onInstalled(ev.Slot, ev.Configurations)
 	case Campaign:
 		r.election.campaign()
+	case Reconfigure:
+		r.forwarder.reconfigure(ev.Change)
 	default:
 		panic(Violation("event of unknown kind %d", ev.Kind))
 	}
@@ -283,63 +313,52 @@ func (r *Replica) diskStalled() bool {
 	return r.appended > r.gate.durable && r.now-r.stalled > int64(r.cfg.SuspectTicks)
 }
 
-// receive handles a message from another member. One from a stranger, or from another incarnation of a member, is dropped: its
-// promises and votes are of a disk that is not in the configuration. So is what is asked on behalf of a stranger.
-func (r *Replica) receive(from NodeID, incarnation Incarnation, m *Message) {
-	i := r.config().Index(from)
-	if i < 0 || from == r.cfg.Self || r.config().Members[i].Incarnation != incarnation {
-		return
+// receive handles a message from another node.
+func (r *Replica) receive(from identity, m *Message) {
+	if from.node != r.cfg.Self && r.hears(from, m) {
+		r.dispatch(from, m)
 	}
-	if m.Origin != 0 && r.config().Index(m.Origin) < 0 {
-		return
-	}
-	r.dispatch(from, i, m)
 }
 
-// dispatch gives a message to the role that it is for; i is the sender's index in the configuration.
-func (r *Replica) dispatch(from NodeID, i int, m *Message) {
+// dispatch gives a message to the role that it is for.
+func (r *Replica) dispatch(from identity, m *Message) {
 	switch m.Kind {
 	case Prepare:
-		r.acceptor.onPrepare(from, m)
+		r.acceptor.onPrepare(from.node, m)
 	case Accept:
-		r.acceptor.onAccept(from, m)
+		r.acceptor.onAccept(from.node, m)
 	case ReadProbe:
-		r.acceptor.onReadProbe(from, m)
+		r.acceptor.onReadProbe(from.node, m)
 	case Promise:
-		r.proposer.onPromise(i, m)
+		r.proposer.onPromise(from, m)
 	case Accepted:
-		r.proposer.onAccepted(i, m)
+		r.proposer.onAccepted(from, m)
 	case Nack:
 		r.proposer.onNack(m)
 	case Commit:
 		r.learner.onAnnounced(m.Ballot, m.Chosen)
 	case Learn:
-		r.learner.onLearn(from, m)
+		r.learner.onLearn(from.node, m)
 	case Learned:
-		r.learner.onLearned(i, m)
+		r.learner.onLearned(from.node, m)
 	case Heartbeat:
-		r.election.onHeartbeat(from, m)
+		r.election.onHeartbeat(from.node, m)
 	case HeartbeatReply:
-		r.election.onReply(i, m)
+		r.election.onReply(from, m)
 	case Forward:
-		r.forwarder.onForward(from, m)
+		r.forwarder.onForward(from.node, m)
 	case Reject:
 		r.forwarder.onReject(m)
 	case ReadRequest:
-		r.reader.onRequest(from, m)
+		r.reader.onRequest(from.node, m)
 	case ReadReply:
 		r.reader.onReply(m)
 	case ReadAck:
-		r.reader.onAck(i, m)
+		r.reader.onAck(from, m)
+	case TakeOver:
+		r.election.onTakeOver(from.node, m)
 	}
 }
-
-// config is the configuration in force at the next slot to be chosen.
-func (r *Replica) config() *Configuration { return r.membership.At(r.learner.prefix + 1) }
-
-func (r *Replica) selfIndex() int { return r.config().Index(r.cfg.Self) }
-
-func (r *Replica) roles() Role { return r.config().Members[r.selfIndex()].Roles }
 
 // append gives a record to the log and returns its position.
 func (r *Replica) append(rec *Record) LSN {
@@ -369,12 +388,19 @@ func (r *Replica) emit(to NodeID, m *Message) {
 	r.fx.Messages = append(r.fx.Messages, Outgoing{to, m})
 }
 
-// broadcast sends a message to every member that has one of the roles; to this node itself as well, if it has.
-func (r *Replica) broadcast(roles Role, m *Message) {
-	for _, member := range r.config().Members {
+// broadcast sends a message to every member of a configuration that has one of the roles; to this node itself as well, if it has.
+func (r *Replica) broadcast(config *Configuration, roles Role, m *Message) {
+	for _, member := range config.Members {
 		if member.Roles&roles != 0 {
 			r.send(member.ID, m)
 		}
+	}
+}
+
+// tellAll sends a message to every other member there is, or is about to be.
+func (r *Replica) tellAll(m *Message) {
+	for _, id := range r.others() {
+		r.send(id, m)
 	}
 }
 
@@ -384,7 +410,7 @@ func (r *Replica) runSelf() {
 		batch := r.self
 		r.self = nil
 		for _, m := range batch {
-			r.dispatch(r.cfg.Self, r.selfIndex(), m)
+			r.dispatch(r.identity(), m)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func TestAClusterComesBackAfterAllRestartedFarAboveTheirLastHint(t *testing.T) {
 	}
 	cfg := loneConfig(t, 3, 3)
 	cfg.Boot = 2
-	cfg.Limits = Limits{WindowSlots: 8}
+	cfg.Founders = cfg.Founders.WithWindow(8)
 	l := newLone(t, cfg, log...)
 	other := loneConfig(t, 1, 3)
 	other.Boot = 2

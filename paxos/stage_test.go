@@ -146,7 +146,7 @@ func fetch(log []*Record, f Fetch) (records []*Record) {
 func (s *stage) install(a, from *actor) {
 	a.applied, a.trimmed = from.applied, from.applied
 	s.note(a, "installs", fmt.Sprintf("slot %d", a.applied), "from node %d", from.id)
-	s.step(a, Event{Kind: Installed, Slot: a.applied})
+	s.step(a, Event{Kind: Installed, Slot: a.applied, Configurations: from.r.Configurations()})
 	s.idle(a)
 }
 

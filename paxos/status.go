@@ -1,5 +1,7 @@
 package paxos
 
+import "slices"
+
 // Status is what a Replica knows at one instant.
 type Status struct {
 	Leader    NodeID // whom this node follows, itself included; 0 while there is none
@@ -11,8 +13,11 @@ type Status struct {
 	Delivered Slot
 	Appended  LSN
 	Durable   LSN
-	Queued    int // commands in the admission queue
-	Peers     []PeerStatus
+	Queued    int          // commands in the admission queue
+	Epoch     uint32       // of the configuration in force
+	Latest    uint32       // epoch of the latest: above Epoch while a change waits to come into force
+	Removed   bool         // this node was a member and is none any more
+	Peers     []PeerStatus // the members of the configuration in force
 }
 
 // PeerStatus is one member, this node included, as this node sees it.
@@ -28,9 +33,10 @@ func (r *Replica) Status() Status {
 		Leader: r.election.leader(), Ballot: r.election.seen, Promised: r.acceptor.promised,
 		Leads: r.proposer.phase == leading, Recovered: r.proposer.mayServeReads(),
 		Chosen: r.learner.prefix, Delivered: r.learner.delivered, Appended: r.appended, Durable: r.gate.durable, Queued: r.admission.count,
+		Epoch: r.config().Epoch, Latest: r.membership.latest().Epoch, Removed: r.view.removed,
 	}
-	for i, member := range r.config().Members {
-		p := PeerStatus{Member: member, Alive: r.election.alive(i), Chosen: r.learner.peerPrefix(i)}
+	for _, member := range r.config().Members {
+		p := PeerStatus{Member: member, Alive: r.election.connected(member.ID), Chosen: r.learner.peerPrefix(member.ID)}
 		if member.ID == r.cfg.Self {
 			p.Alive, p.Chosen = true, r.learner.prefix
 		}
@@ -44,6 +50,10 @@ func (r *Replica) Leader() (NodeID, Ballot) { return r.election.leader(), r.elec
 
 // KnowsWay reports whether a command would be given to somebody who may lead, now.
 func (r *Replica) KnowsWay() bool { return r.proposer.phase != resting || r.election.route() != 0 }
+
+// Configurations returns what is known of the membership: the latest configuration and the one it has replaced, or the founders'. It belongs to any state of the machine up to the chosen prefix, and must be
+// kept and sent beside it.
+func (r *Replica) Configurations() []*Configuration { return slices.Clone(r.membership.known) }
 
 // Delivered returns the last slot given to the state machine, or restored as chosen.
 func (r *Replica) Delivered() Slot { return r.learner.delivered }

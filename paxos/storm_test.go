@@ -71,7 +71,7 @@ func (c *testCluster) reconfigure(roles []Role, phase1, phase2 int) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.config = config
+	c.config = config.WithWindow(8)
 	for _, n := range c.nodes {
 		c.start(n)
 	}

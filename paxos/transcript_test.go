@@ -60,7 +60,9 @@ func (p *play) config(d *datadriven.TestData) Config {
 		p.t.Fatalf("%s: %v", d.Pos, err)
 	}
 	cfg := loneConfig(p.t, 1, n)
-	d.MaybeScanArgs(p.t, "alpha", &cfg.Limits.WindowSlots)
+	alpha := WindowDefault
+	d.MaybeScanArgs(p.t, "alpha", &alpha)
+	cfg.Founders = cfg.Founders.WithWindow(alpha)
 	d.MaybeScanArgs(p.t, "chunk", &cfg.Limits.ChunkBytes)
 	d.MaybeScanArgs(p.t, "cache", &cfg.Limits.CacheBytes)
 	d.MaybeScanArgs(p.t, "commands", &cfg.Limits.AdmissionCount)

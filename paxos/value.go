@@ -12,7 +12,7 @@ type Value []byte
 const (
 	// ValueBatch is a sequence of commands, in the order in which they are applied.
 	ValueBatch byte = 1
-	// ValueReconfigure is reserved for a change of membership.
+	// ValueReconfigure is a change of membership.
 	ValueReconfigure byte = 2
 )
 
@@ -21,6 +21,9 @@ var ErrValue = errors.New("paxos: malformed value")
 
 // IsNoop reports whether v is the no-op that fills a gap ("Paxos Made Simple" §3).
 func (v Value) IsNoop() bool { return len(v) == 0 }
+
+// IsChange reports whether v is a change of membership.
+func (v Value) IsChange() bool { return len(v) > 0 && v[0] == ValueReconfigure }
 
 // AppendCommand adds one command to a batch; a nil batch begins a new one.
 func AppendCommand(batch Value, command []byte) Value {
@@ -31,9 +34,9 @@ func AppendCommand(batch Value, command []byte) Value {
 	return append(batch, command...)
 }
 
-// Commands calls fn with each command of a batch, in order. The slices alias v. A no-op has none.
+// Commands calls fn with each command of a batch, in order. The slices alias v. A no-op and a change have none.
 func (v Value) Commands(fn func(command []byte)) error {
-	if v.IsNoop() {
+	if v.IsNoop() || v.IsChange() {
 		return nil
 	}
 	if v[0] != ValueBatch {

@@ -64,7 +64,7 @@ func TestANoopHasNoCommands(t *testing.T) {
 
 func TestAValueThatNobodyCanHaveWrittenIsRefused(t *testing.T) {
 	for name, v := range map[string]Value{
-		"another kind":                     {ValueReconfigure},
+		"another kind":                     {ValueReconfigure + 1},
 		"kind zero":                        {0, 1, 'x'},
 		"a length without its command":     {ValueBatch, 1},
 		"a length beyond the end":          {ValueBatch, 3, 'a', 'b'},

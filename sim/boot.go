@@ -103,7 +103,7 @@ func (m *member) impostor(cfg paxos.Config, stable paxos.Stable, refusal error) 
 	if err != nil {
 		return nil, err
 	}
-	cfg.Founders = founders
+	cfg.Founders = founders.WithWindow(m.w.cfg.Window)
 	return paxos.New(cfg, stable)
 }
 

@@ -16,6 +16,7 @@ type Config struct {
 	HeartbeatTicks int
 	SuspectTicks   int
 	ResendTicks    int
+	Window         int // α, in slots
 	Limits         paxos.Limits
 	SegmentBytes   int64
 
@@ -142,7 +143,7 @@ func (c *Config) drawCluster(r *rand.Rand) {
 
 func (c *Config) drawLimits(r *rand.Rand) {
 	l := &c.Limits
-	l.WindowSlots = pick(r, 1, 2, 4, 8, 32, 1024)
+	c.Window = pick(r, 1, 2, 4, 8, 32, 1024)
 	l.BatchBytes = pick(r, 64, 200, 1000, 1<<20)
 	l.ChunkBytes = pick(r, 100, 200, 1000, 1<<16)
 	l.CacheBytes = pick(r, 1, 500, 2000, 1<<20)
@@ -150,7 +151,7 @@ func (c *Config) drawLimits(r *rand.Rand) {
 	l.AdmissionCount = pick(r, 2, 8, 64, 1024)
 	l.QuantumBytes = pick(r, 64, 1000, 16<<10)
 	if oneIn(r, 4) {
-		l.ReorderingSlots = l.WindowSlots
+		l.ReorderingSlots = c.Window
 	}
 	c.SegmentBytes = pick[int64](r, 4<<10, 16<<10, 64<<10, 256<<10)
 }

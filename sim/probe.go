@@ -152,7 +152,7 @@ func (h *history) probeProposal(s *slotHistory, rec *paxos.Record) {
 			h.w.reach(abandonedVoted)
 		}
 	}
-	if rec.Slot == rec.Chosen+paxos.Slot(h.w.cfg.Limits.WindowSlots) {
+	if rec.Slot == rec.Chosen+paxos.Slot(h.w.cfg.Window) {
 		h.w.reach(windowFull)
 	}
 }

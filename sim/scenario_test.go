@@ -15,6 +15,7 @@ func scenarioConfig(members int) Config {
 	for range members {
 		c.Roles = append(c.Roles, paxos.FullMember)
 	}
+	c.Window = paxos.WindowDefault
 	return c
 }
 

@@ -70,7 +70,7 @@ func (m *member) onSnapshot(from *member) {
 	m.intent = 0
 	m.skipTo(slot)
 	m.w.reach(snapshotInstalled)
-	m.step(paxos.Event{Kind: paxos.Installed, Slot: slot})
+	m.step(paxos.Event{Kind: paxos.Installed, Slot: slot, Configurations: from.replica.Configurations()})
 }
 
 // skipTo drops what the machine was to apply and has from the snapshot. Of the writes of this member's clients nobody knows which are in it.

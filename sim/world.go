@@ -61,6 +61,7 @@ func newWorld(seed uint64, cfg Config, to io.Writer) (*world, error) {
 	if w.config, err = paxos.NewConfiguration(0, members, cfg.Phase1, cfg.Phase2); err != nil {
 		return nil, err
 	}
+	w.config = w.config.WithWindow(cfg.Window)
 	w.trace = newTrace(w, to)
 	w.history, w.network, w.workload = newHistory(w), newNetwork(w), newWorkload(w)
 	w.nemesis = newNemesis(w)

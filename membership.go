@@ -1,0 +1,120 @@
+package synod
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"sync"
+
+	"synod.dev/synod/disk"
+	"synod.dev/synod/paxos"
+	"synod.dev/synod/snapshot"
+)
+
+// membership keeps what is known of the cluster's configurations beside the machines, in the file "membership": it is durable before any machine is given the slot that has decided it, since the log that says so may be
+// trimmed afterwards. A cluster whose members have never changed has no such file: its founders are in the log's vital state. It is safe for concurrent use.
+//
+// Little endian: CRC-32C of the rest 4, "Smem" 4, incarnation of the log 8, then what paxos.AppendConfigurations writes.
+type membership struct {
+	fs          disk.FS
+	dir         string
+	incarnation paxos.Incarnation
+
+	mu       sync.Mutex
+	founders []byte // as paxos.AppendConfigurations writes them; nil until they are known
+	known    []*paxos.Configuration
+}
+
+const (
+	membershipName  = "membership"
+	membershipMagic = "Smem"
+	membershipHead  = 16
+)
+
+// found takes the founders' configuration and reads what has become known since. It returns what to start the core with: nil if that is nothing.
+func (m *membership) found(founders *paxos.Configuration) ([]*paxos.Configuration, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known = []*paxos.Configuration{founders}
+	m.founders = paxos.AppendConfigurations(nil, m.known)
+	stored, err := m.read()
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell who the members are from %s: %w; restore the file, or replace this member", filepath.Join(m.dir, membershipName), err)
+	}
+	if stored != nil {
+		m.known = stored
+	}
+	return stored, nil
+}
+
+func (m *membership) read() (known []*paxos.Configuration, err error) {
+	f, err := m.fs.OpenRead(filepath.Join(m.dir, membershipName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	b := make([]byte, membershipHead+snapshot.ConfigurationBytesMax+1)
+	n, err := f.ReadAt(b, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	b = b[:n]
+	switch {
+	case len(b) < membershipHead, len(b) > membershipHead+snapshot.ConfigurationBytesMax,
+		binary.LittleEndian.Uint32(b) != crc32.Checksum(b[4:], castagnoli), string(b[4:8]) != membershipMagic:
+		return nil, errors.New("it is damaged")
+	case paxos.Incarnation(binary.LittleEndian.Uint64(b[8:])) != m.incarnation:
+		return nil, errors.New("it belongs to another log")
+	}
+	return paxos.DecodeConfigurations(b[membershipHead:])
+}
+
+// keep makes what is known durable, if it is newer than what is kept.
+func (m *membership) keep(known []*paxos.Configuration) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.known) > 0 && known[len(known)-1].Epoch <= m.known[len(m.known)-1].Epoch {
+		return nil
+	}
+	b := append(make([]byte, 4), membershipMagic...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(m.incarnation))
+	b = paxos.AppendConfigurations(b, known)
+	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli))
+	if err := replaceFile(m.fs, m.dir, membershipName, b); err != nil {
+		return fmt.Errorf("cannot store who the members are: %w", err)
+	}
+	m.known = known
+	return nil
+}
+
+// encode returns what is known, for a snapshot: at least what any machine's state goes with.
+func (m *membership) encode() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.known == nil {
+		return nil
+	}
+	return paxos.AppendConfigurations(nil, m.known)
+}
+
+// accept reads what a snapshot brings. It refuses another cluster's founders.
+func (m *membership) accept(b []byte) ([]*paxos.Configuration, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known, err := paxos.DecodeConfigurations(b)
+	if err != nil {
+		return nil, fmt.Errorf("who the members are cannot be read: %w", err)
+	}
+	if known[0].Epoch == 0 && !bytes.Equal(paxos.AppendConfigurations(nil, known[:1]), m.founders) {
+		return nil, errors.New("it is of a cluster with other founders")
+	}
+	return known, nil
+}

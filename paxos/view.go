@@ -1,0 +1,129 @@
+package paxos
+
+import "slices"
+
+// What a replica knows of the membership, and whom it therefore listens to.
+
+// view is the membership as the roles were last told, and this node's place in it.
+type view struct {
+	latest, inForce uint32 // epochs
+	member          bool   // of a configuration that governs slots which may be undecided
+	removed         bool   // it was one, and is none any more
+}
+
+func (r *Replica) identity() identity { return identity{r.cfg.Self, r.cfg.Incarnation} }
+
+// undecided returns the first slot that may be undecided, as far as this node knows.
+func (r *Replica) undecided() Slot { return max(r.learner.prefix, r.membership.settled()) + 1 }
+
+// config is the configuration in force: that of the first slot that may be undecided.
+func (r *Replica) config() *Configuration { return r.membership.At(r.undecided()) }
+
+// governing returns the configurations of the slots that may be undecided: the one in force, and the one that waits if there is one.
+func (r *Replica) governing() []*Configuration {
+	known := r.membership.known
+	return known[slices.Index(known, r.config()):]
+}
+
+// roles are this node's in the configuration in force.
+func (r *Replica) roles() Role { return r.config().roles(r.identity()) }
+
+// rolesOf returns the roles that somebody has in any configuration that governs slots which may be undecided, and whether he is a member of one.
+func (r *Replica) rolesOf(who identity) (roles Role, member bool) {
+	for _, config := range r.governing() {
+		if i := config.place(who); i >= 0 {
+			roles, member = roles|config.Members[i].Roles, true
+		}
+	}
+	return roles, member
+}
+
+// incarnation returns in which incarnation a node is a member; 0 if it is none.
+func (r *Replica) incarnation(id NodeID) (incarnation Incarnation) {
+	for _, config := range r.governing() {
+		if i := config.Index(id); i >= 0 {
+			incarnation = config.Members[i].Incarnation
+		}
+	}
+	return incarnation
+}
+
+// others returns the members but this node, of all configurations that matter, those in force first.
+func (r *Replica) others() []NodeID {
+	var ids []NodeID
+	for _, config := range r.governing() {
+		for _, m := range config.Members {
+			if m.ID != r.cfg.Self && !slices.Contains(ids, m.ID) {
+				ids = append(ids, m.ID)
+			}
+		}
+	}
+	return ids
+}
+
+// hears reports whether this node listens to a message. It never does to a member in another incarnation: those promises and votes are of a disk that is not in the configuration. Of a node that is no member
+// (any more, or that it knows of) it takes only what is true whoever says it, that a slot is chosen, and helps it to catch up: so it cannot raise a ballot here. Promises, votes and
+// acknowledgements are counted by the roles, who know the configuration that they are for.
+func (r *Replica) hears(from identity, m *Message) bool {
+	roles, member := r.rolesOf(from)
+	if known := r.incarnation(from.node); !member && known != 0 {
+		return false
+	}
+	if m.Origin != 0 && r.incarnation(m.Origin) == 0 && m.Origin != r.cfg.Self {
+		return false
+	}
+	switch m.Kind {
+	case Prepare, Accept, ReadProbe:
+		return roles&Proposer != 0
+	case Nack:
+		return roles&Acceptor != 0
+	case Forward, Reject, ReadRequest, ReadReply:
+		return member
+	}
+	return true
+}
+
+// onPassed takes note of what is chosen in the slot that the prefix has passed: a change of membership may be.
+func (r *Replica) onPassed(rec *Record) {
+	if !rec.Value.IsChange() {
+		return
+	}
+	change, err := DecodeChange(rec.Value)
+	if err != nil {
+		panic(Violation("slot %d holds a change of membership that this version cannot read: %v; run the version that wrote it", rec.Slot, err))
+	}
+	next := r.membership.pass(rec.Slot, change)
+	if !r.restoring() {
+		r.fx.Reconfigured = append(r.fx.Reconfigured, Reconfigured{rec.Slot, change, next})
+	}
+}
+
+// refresh tells the roles if another configuration is known, or in force, than when they were last told.
+func (r *Replica) refresh() {
+	latest, inForce := r.membership.latest().Epoch, r.config().Epoch
+	if latest == r.view.latest && inForce == r.view.inForce {
+		return
+	}
+	newer := latest != r.view.latest
+	r.view.latest, r.view.inForce = latest, inForce
+	r.judgeSelf()
+	r.election.onMembership()
+	r.learner.onMembership()
+	r.forwarder.onMembership()
+	if newer {
+		r.proposer.onMembership()
+	}
+}
+
+// judgeSelf looks whether this node is a member still.
+func (r *Replica) judgeSelf() {
+	was := r.view.member
+	_, r.view.member = r.rolesOf(r.identity())
+	if r.view.member == was {
+		return
+	}
+	r.view.removed = was
+	if was && !r.restoring() {
+		r.fx.Removed = true
+	}
+}
