@@ -122,8 +122,13 @@ func (a *acceptor) onAccept(from NodeID, m *Message) {
 // written nowhere else, and without it a restart would have to ask about everything since.
 func (a *acceptor) promise(ballot Ballot) {
 	a.promised = ballot
-	a.promisedAt = a.r.append(&Record{Kind: RecordPromise, Ballot: ballot, Epoch: a.r.config().Epoch, Chosen: a.r.learner.prefix})
+	a.promisedAt = a.note()
 	a.r.election.observe(ballot)
+}
+
+// note writes down the promise, and how far everything is chosen.
+func (a *acceptor) note() LSN {
+	return a.r.append(&Record{Kind: RecordPromise, Ballot: a.promised, Epoch: a.r.config().Epoch, Chosen: a.r.learner.prefix})
 }
 
 // onReadProbe confirms that no ballot above the prober's has been promised here, at a time after the probe was sent.

@@ -30,6 +30,7 @@ type testCluster struct {
 	fetched int             // snapshots installed
 
 	epochs  map[uint32]string // the members of each configuration, as anybody has known it
+	named   map[identity]bool // in any change that was asked for
 	changes int               // that came into force
 	removed int               // nodes that found themselves removed
 }
@@ -41,22 +42,23 @@ type testFaults struct {
 }
 
 type testNode struct {
-	id      NodeID
-	inc     Incarnation
-	boot    uint32
-	up      bool
-	r       *Replica
-	fx      Effects
-	log     []*Record        // log[i] has LSN i+1
-	known   []*Configuration // durable, beside the machine
-	durable int
-	applied Slot // of the state machine; durable with the machine's own state
-	saved   Slot
-	trimmed Slot             // of the log; never above saved
-	source  NodeID           // whose snapshot is being fetched; 0 if none
-	skipped Slot             // installed in machine and log, and the core not yet told; 0 if there is none
-	brought []*Configuration // with the last snapshot
-	pending map[uint64]bool
+	id        NodeID
+	inc       Incarnation
+	boot      uint32
+	up        bool
+	r         *Replica
+	fx        Effects
+	log       []*Record        // log[i] has LSN i+1
+	known     []*Configuration // durable, beside the machine
+	durable   int
+	applied   Slot // of the state machine; durable with the machine's own state
+	saved     Slot
+	trimmed   Slot             // of the log; never above saved
+	source    NodeID           // whose snapshot is being fetched; 0 if none
+	installed Slot             // the machine has not applied what lies up to here, and holds its effects
+	skipped   Slot             // installed in machine and log, and the core not yet told; 0 if there is none
+	brought   []*Configuration // with the last snapshot
+	pending   map[uint64]bool
 }
 
 type testMessage struct {
@@ -66,7 +68,7 @@ type testMessage struct {
 }
 
 func newTestCluster(t *testing.T, seed uint64, n int) *testCluster {
-	c := &testCluster{t: t, rng: rand.New(rand.NewPCG(seed, 1)), chosen: map[Slot]string{}, where: map[uint64]Slot{}, refused: map[uint64]bool{}, reads: map[uint64]Slot{}, epochs: map[uint32]string{}}
+	c := &testCluster{t: t, rng: rand.New(rand.NewPCG(seed, 1)), chosen: map[Slot]string{}, where: map[uint64]Slot{}, refused: map[uint64]bool{}, reads: map[uint64]Slot{}, epochs: map[uint32]string{}, named: map[identity]bool{}}
 	var members []Member
 	for i := range n {
 		members = append(members, Member{ID: NodeID(i + 1), Incarnation: Incarnation(100 + i), Roles: FullMember})
@@ -91,7 +93,7 @@ func (c *testCluster) start(n *testNode) {
 	n.boot++
 	n.up = true
 	n.pending = map[uint64]bool{}
-	n.applied, n.source, n.skipped = n.saved, 0, 0
+	n.applied, n.installed, n.source, n.skipped = n.saved, 0, 0, 0
 	stable := Stable{Applied: n.applied, Last: LSN(len(n.log)), Configurations: n.known}
 	for _, rec := range n.log {
 		stable.Promised = maxBallot(stable.Promised, rec.Ballot)
@@ -107,6 +109,7 @@ func (c *testCluster) start(n *testNode) {
 		}
 	}
 	n.r = r
+	n.keep(r.Configurations())
 	for s := n.applied + 1; s <= r.Delivered(); s++ {
 		c.apply(n, lastRecord(n.log, s))
 	}
@@ -141,7 +144,7 @@ func (c *testCluster) step(n *testNode, ev Event) {
 		if n.durable < len(n.log) && lastRecord(n.log[:n.durable], rec.Slot) == nil {
 			c.t.Fatalf("node %d delivers slot %d, which is not durable in its log", n.id, rec.Slot)
 		}
-		if rec.Slot > n.skipped {
+		if rec.Slot > n.installed {
 			c.apply(n, rec)
 		}
 	}
@@ -186,9 +189,9 @@ func (c *testCluster) install(n *testNode) {
 	if !from.up || from.applied <= n.applied {
 		return
 	}
-	n.applied, n.saved, n.trimmed, n.skipped = from.applied, from.applied, from.applied, from.applied
+	n.applied, n.saved, n.trimmed, n.skipped, n.installed = from.applied, from.applied, from.applied, from.applied, from.applied
 	n.brought = from.r.Configurations()
-	n.known = n.brought
+	n.keep(n.brought)
 	clear(n.pending)
 	c.fetched++
 }

@@ -84,7 +84,9 @@ func (l *learner) advance() {
 			l.choose(v.record)
 		}
 		l.prefix = next
-		l.r.onPassed(l.at(next))
+		if l.at(next).Value.IsChange() {
+			l.reconfigure(next)
+		}
 	}
 	if l.prefix == before {
 		return
@@ -94,6 +96,31 @@ func (l *learner) advance() {
 	l.r.refresh()
 	l.r.proposer.onPrefix()
 	l.deliver()
+}
+
+// reconfigure passes a change of membership. The note in the log that everything up to there is chosen is durable before the change is delivered: whoever keeps what it has led to, and restarts,
+// knows its prefix at least as well.
+func (l *learner) reconfigure(slot Slot) {
+	change, err := DecodeChange(l.at(slot).Value)
+	if err != nil {
+		panic(Violation("slot %d holds a change of membership that this version cannot read: %v; run the version that wrote it", slot, err))
+	}
+	l.r.membership.pass(slot, change)
+	if !l.r.restoring() {
+		l.chosen.get(slot).lsn = l.r.acceptor.note()
+	}
+}
+
+// tellChange says what has become of a change that is delivered.
+func (l *learner) tellChange(rec *Record) {
+	if !rec.Value.IsChange() {
+		return
+	}
+	change, err := DecodeChange(rec.Value)
+	if err != nil {
+		panic(Violation("slot %d held a change of membership when the prefix passed it: %v", rec.Slot, err))
+	}
+	l.r.fx.Reconfigured = append(l.r.fx.Reconfigured, Reconfigured{rec.Slot, change, l.r.membership.made(rec.Slot, change)})
 }
 
 // deliver gives the state machine what is chosen and durable in this node's own log, in slot order.
@@ -106,6 +133,7 @@ func (l *learner) deliver() {
 		l.delivered++
 		if !l.r.restoring() {
 			l.r.fx.Chosen = append(l.r.fx.Chosen, d.record)
+			l.tellChange(d.record)
 		}
 	}
 	for l.kept > l.r.cfg.Limits.CacheBytes && l.chosen.base <= l.delivered {

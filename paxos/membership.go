@@ -181,23 +181,25 @@ func (m *Membership) settled() Slot {
 	return 0
 }
 
-// pass takes what is chosen in a slot and returns the configuration that it makes; nil if the change is none, because it names another epoch than that of the latest configuration, or
-// that one is not in force yet.
-func (m *Membership) pass(slot Slot, change *Change) *Configuration {
+// pass takes the change that is chosen in a slot. It is none if it names another epoch than that of the latest configuration, or that one is not in force yet.
+func (m *Membership) pass(slot Slot, change *Change) {
 	latest := m.latest()
-	if slot <= m.settled() { // passed before: only the latest is remembered
-		if slot == m.settled() && latest.Epoch == change.Replaces+1 {
-			return latest
-		}
-		return nil
-	}
-	if !m.admits(slot, change) {
-		return nil
+	if slot <= m.settled() || !m.admits(slot, change) {
+		return
 	}
 	next := change.configuration()
 	next.First, next.Window = slot+latest.Window, latest.Window
 	m.known = []*Configuration{latest, next}
-	return next
+}
+
+// made returns the configuration that the change chosen in a slot has led to; nil if none, or if it is history.
+func (m *Membership) made(slot Slot, change *Change) *Configuration {
+	for _, c := range m.known {
+		if c.Epoch == change.Replaces+1 && c.First == slot+c.Window {
+			return c
+		}
+	}
+	return nil
 }
 
 // admits reports whether a change would be one in a slot above the last that was passed.

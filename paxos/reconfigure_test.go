@@ -12,7 +12,7 @@ import (
 
 // reconfigured takes note of what a node says about a change, and keeps what the shell has to keep.
 func (c *testCluster) reconfigured(n *testNode, rc Reconfigured) {
-	n.known = n.r.Configurations()
+	n.keep(n.r.Configurations())
 	if c.refused[rc.Change.ID] {
 		c.t.Fatalf("change %d is chosen in slot %d, and was said not to have happened", rc.Change.ID, rc.Slot)
 	}
@@ -31,11 +31,21 @@ func (c *testCluster) reconfigured(n *testNode, rc Reconfigured) {
 	c.epochs[rc.Next.Epoch] = members
 }
 
+// keep makes durable what is known of the membership, unless something newer is.
+func (n *testNode) keep(known []*Configuration) {
+	if len(n.known) == 0 || n.known[len(n.known)-1].Epoch < known[len(known)-1].Epoch {
+		n.known = known
+	}
+}
+
 // ask has a node propose a change from the latest configuration it knows to these members.
 func (c *testCluster) ask(n *testNode, members []Member) {
 	latest := n.r.Configurations()
 	c.lastID++
 	n.pending[c.lastID] = true
+	for _, m := range members {
+		c.named[identity{m.ID, m.Incarnation}] = true
+	}
 	c.step(n, Event{Kind: Reconfigure, Change: &Change{Replaces: latest[len(latest)-1].Epoch, Members: members, ID: c.lastID}})
 }
 
@@ -59,8 +69,11 @@ func (c *testCluster) draw(n *testNode) {
 	c.ask(n, members)
 }
 
-// wipe empties a node's disk, unless it may be needed: only who is in no configuration that anybody may still act on.
+// wipe empties a node's disk, unless it may be needed: only if its incarnation is in no configuration that anybody may still act on, and no change that is under way names it.
 func (c *testCluster) wipe(n *testNode) {
+	if c.named[identity{n.id, n.inc}] {
+		return
+	}
 	for _, o := range c.nodes {
 		for _, config := range o.r.Configurations() {
 			if o.up && config.Index(n.id) >= 0 || !o.up {

@@ -117,7 +117,7 @@ type Effects struct {
 	Reads        []ReadReady    // may be served once the slot is applied
 	Rejected     []Rejection    // commands of this node's callers that did not happen
 	Fetches      []Fetch        // to be read from the log, without haste
-	Reconfigured []Reconfigured // changes of membership that are chosen; make what Configurations returns durable before the machine is given Chosen of this Step
+	Reconfigured []Reconfigured // changes of membership that are chosen; make what Configurations returns durable, unless newer ones are, before the machine is given Chosen of this Step
 	Removed      bool           // this node was a member and is none any more
 	Transfers    []Transfer     // snapshots to be fetched and installed; passed over while one is under way, and asked for again while they are needed
 }

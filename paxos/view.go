@@ -83,21 +83,6 @@ func (r *Replica) hears(from identity, m *Message) bool {
 	return true
 }
 
-// onPassed takes note of what is chosen in the slot that the prefix has passed: a change of membership may be.
-func (r *Replica) onPassed(rec *Record) {
-	if !rec.Value.IsChange() {
-		return
-	}
-	change, err := DecodeChange(rec.Value)
-	if err != nil {
-		panic(Violation("slot %d holds a change of membership that this version cannot read: %v; run the version that wrote it", rec.Slot, err))
-	}
-	next := r.membership.pass(rec.Slot, change)
-	if !r.restoring() {
-		r.fx.Reconfigured = append(r.fx.Reconfigured, Reconfigured{rec.Slot, change, next})
-	}
-}
-
 // refresh tells the roles if another configuration is known, or in force, than when they were last told.
 func (r *Replica) refresh() {
 	latest, inForce := r.membership.latest().Epoch, r.config().Epoch
