@@ -256,7 +256,7 @@ func (e *election) onHeartbeat(from NodeID, m *Message) {
 func (e *election) onReply(from identity, m *Message) {
 	e.r.learner.onPeerPrefix(from.node, m.Chosen)
 	p := e.peer(from.node)
-	if p == nil {
+	if p == nil || p.identity != from {
 		return
 	}
 	lately := uint64(e.r.cfg.SuspectTicks/e.r.cfg.HeartbeatTicks) + 1

@@ -16,10 +16,9 @@ type forwarder struct {
 
 // mark is the last Forward of an origin that this node has dealt with. What is not above it is perhaps a duplicate, and gets no answer.
 type mark struct {
-	origin      NodeID
-	incarnation Incarnation
-	ballot      Ballot // of ours, for which it was meant; zero when passing on
-	number      uint64
+	origin NodeID
+	ballot Ballot // of ours, for which it was meant; zero when passing on
+	number uint64
 }
 
 func newForwarder(r *Replica) forwarder { return forwarder{r: r, number: r.firstNumber()} }
@@ -86,7 +85,7 @@ func (f *forwarder) onForward(from NodeID, m *Message) {
 	if m.Ballot.Boot != f.r.boot {
 		return // taken or not by an earlier boot: who knows
 	}
-	mark := f.markOf(&f.taken, m.Origin)
+	mark := markOf(&f.taken, m.Origin)
 	if c := m.Ballot.Compare(mark.ballot); c < 0 || c == 0 && m.Number <= mark.number {
 		return // perhaps a duplicate of what was taken: no word about it
 	}
@@ -106,7 +105,7 @@ func (f *forwarder) onForward(from NodeID, m *Message) {
 
 // passOn relays commands to the leader they are meant for, or says that it cannot; once. What was sent to an earlier boot of this node may have been passed on by it: no word about that.
 func (f *forwarder) passOn(m *Message) {
-	mark := f.markOf(&f.passed, m.Origin)
+	mark := markOf(&f.passed, m.Origin)
 	if m.Boot != f.r.boot || m.Number <= mark.number {
 		return
 	}
@@ -124,21 +123,14 @@ func (f *forwarder) passOn(m *Message) {
 // onUnsent says at once what did not happen, since nobody else can have seen it.
 func (f *forwarder) onUnsent(m *Message) { f.reject(m.Origin, refusals(m.Proposals, NoLeader)) }
 
-func (f *forwarder) markOf(marks *[]mark, origin NodeID) *mark {
+func markOf(marks *[]mark, origin NodeID) *mark {
 	for i := range *marks {
 		if (*marks)[i].origin == origin {
 			return &(*marks)[i]
 		}
 	}
-	*marks = append(*marks, mark{origin: origin, incarnation: f.r.incarnation(origin)})
+	*marks = append(*marks, mark{origin: origin})
 	return &(*marks)[len(*marks)-1]
-}
-
-// onMembership forgets what was taken from those who are no members any more: a node that comes back in another incarnation numbers its requests anew.
-func (f *forwarder) onMembership() {
-	gone := func(m mark) bool { return f.r.incarnation(m.origin) != m.incarnation }
-	f.taken = slices.DeleteFunc(f.taken, gone)
-	f.passed = slices.DeleteFunc(f.passed, gone)
 }
 
 func refusals(proposals []Proposal, reason RejectReason) []Rejection {

@@ -1,7 +1,9 @@
 package paxos
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -231,6 +233,9 @@ func text(v Value) string {
 		return "no-op"
 	}
 	s := ""
+	if c, err := DecodeChange(v); err == nil {
+		return fmt.Sprintf("members %s instead of epoch %d", membersText(c.Members), c.Replaces)
+	}
 	if err := v.Commands(func(c []byte) {
 		if s != "" {
 			s += "+"
@@ -240,6 +245,15 @@ func text(v Value) string {
 		return err.Error()
 	}
 	return s
+}
+
+// membersText lists members by node.
+func membersText(members []Member) string {
+	var ids []string
+	for _, m := range members {
+		ids = append(ids, fmt.Sprint(m.ID))
+	}
+	return strings.Join(ids, " ")
 }
 
 func voteFor(ballot Ballot, slot Slot, value string) *Record {

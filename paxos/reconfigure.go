@@ -24,7 +24,7 @@ func (p *proposer) judgeChange(a admitted) RejectReason {
 	switch {
 	case err != nil:
 		return Invalid
-	case p.next < p.sealed() || !p.r.membership.admits(p.next, change):
+	case p.next < p.sealed() || p.seal > p.r.membership.latest().First || !p.r.membership.admits(p.next, change):
 		return Superseded
 	}
 	return 0
@@ -71,7 +71,7 @@ func (p *proposer) onMembership() {
 // ask lets the acceptors of a configuration report, if this node may propose in its slots.
 func (p *proposer) ask(config *Configuration) {
 	if config.roles(p.r.identity())&Proposer != 0 {
-		p.recovery.ask(config)
+		p.recovery.ask(config, p.r.undecided())
 	}
 }
 

@@ -37,11 +37,11 @@ func newRecovery(chosen Slot) recovery {
 	return rc
 }
 
-// ask lets the acceptors of a configuration report, too, on every slot that is not known to be chosen by now.
-func (rc *recovery) ask(config *Configuration) {
+// ask lets the acceptors of a configuration report, too, on every slot from one on below which everything is known to be chosen.
+func (rc *recovery) ask(config *Configuration, from Slot) {
 	for _, m := range config.Members {
 		if who := (identity{m.ID, m.Incarnation}); m.Roles&Acceptor != 0 && rc.reporter(who) < 0 {
-			rc.reporters = append(rc.reporters, reporter{identity: who, cursor: rc.chosen + 1})
+			rc.reporters = append(rc.reporters, reporter{identity: who, cursor: max(rc.chosen+1, from)})
 		}
 	}
 }

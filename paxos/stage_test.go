@@ -34,7 +34,8 @@ type actor struct {
 	durable int
 	applied Slot
 	rotten  map[LSN]bool // votes that the disk has lost
-	trimmed Slot         // of the log; the machine has kept everything up to here
+	known   []*Configuration
+	trimmed Slot // of the log; the machine has kept everything up to here
 }
 
 type letter struct {
@@ -46,10 +47,11 @@ type link struct{ from, to NodeID }
 
 func (l link) String() string { return fmt.Sprintf("%d -> %d", l.from, l.to) }
 
-func newStage(t *testing.T, cfg Config) *stage {
+// newStage raises n actors, the first of which are the founders.
+func newStage(t *testing.T, cfg Config, n int) *stage {
 	s := &stage{t: t, cfg: cfg, cut: map[link]bool{}, chosen: map[Slot]string{}, names: map[uint64]string{}}
-	for _, m := range cfg.Founders.Members {
-		a := &actor{id: m.ID, rotten: map[LSN]bool{}}
+	for i := range n {
+		a := &actor{id: NodeID(i + 1), rotten: map[LSN]bool{}}
 		s.actors = append(s.actors, a)
 		s.start(a)
 	}
@@ -64,7 +66,7 @@ func (s *stage) start(a *actor) {
 	a.up, a.applied = true, a.trimmed
 	cfg := s.cfg
 	cfg.Self, cfg.Incarnation, cfg.Boot, cfg.Seed = a.id, incarnationOf(a.id), a.boot, uint64(a.id)
-	stable := Stable{Applied: a.trimmed, Last: LSN(len(a.log))}
+	stable := Stable{Applied: a.trimmed, Last: LSN(len(a.log)), Configurations: a.known}
 	for _, rec := range a.log {
 		stable.Promised = maxBallot(stable.Promised, rec.Ballot)
 	}
@@ -82,7 +84,7 @@ func (s *stage) start(a *actor) {
 			r.Restore(LSN(i+1), rec)
 		}
 	}
-	a.r = r
+	a.r, a.known = r, r.Configurations()
 	for slot := a.trimmed + 1; slot <= r.Delivered(); slot++ {
 		s.apply(a, lastRecord(a.log, slot))
 	}
@@ -101,6 +103,17 @@ func (s *stage) step(a *actor, ev Event) {
 	for _, rec := range a.fx.Records {
 		a.log = append(a.log, rec)
 		s.note(a, "log", rec.Kind.String(), "lsn %d, %s", len(a.log), describeRecord(rec))
+	}
+	for _, rc := range a.fx.Reconfigured {
+		a.known = a.r.Configurations()
+		if rc.Next == nil {
+			s.note(a, "passes", fmt.Sprintf("slot %d", rc.Slot), "the change is superseded")
+		} else {
+			s.note(a, "passes", fmt.Sprintf("slot %d", rc.Slot), "members %s in epoch %d from slot %d on", membersText(rc.Next.Members), rc.Next.Epoch, rc.Next.First)
+		}
+	}
+	if a.fx.Removed {
+		s.note(a, "removed", "", "epoch %d is in force", a.r.Status().Epoch)
 	}
 	for _, rec := range a.fx.Chosen {
 		s.apply(a, rec)

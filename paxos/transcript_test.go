@@ -13,7 +13,7 @@ import (
 // The scenarios under testdata/transcripts are stories, each with every message, record and choice in it; go test -rewrite writes them anew. Node and
 // link arguments are numbers and FROM->TO. After every event the node is told that no more input is at hand.
 //
-//	cluster N [alpha= chunk= cache= commands=]   N full members; a heartbeat is a tick, suspicion 4, resending 3
+//	cluster N [founders= alpha= chunk= cache= commands=]   N nodes, all of them full members or the first few; a heartbeat is a tick, suspicion 4, resending 3
 //	heartbeats                     write heartbeats down from now on: they are many
 //	tick NODE n                    time passes at one member; nothing is delivered
 //	run n                          time passes at all members; all is delivered and synced
@@ -25,6 +25,7 @@ import (
 //	drop LINK… [kind…]             lose it
 //	cut LINK…, cut NODE…, heal     lose everything on these links, or from and to these nodes, from now on
 //	propose NODE [source=] COMMAND…
+//	reconfigure NODE MEMBER…       ask for a change of the membership that it knows to these full members
 //	read NODE NUMBER
 //	sync NODE, stall NODE          make the log durable; let it not be until the next sync
 //	crash NODE…, restart NODE…     lose what was not synced; boot from what was
@@ -37,7 +38,7 @@ func TestTranscripts(t *testing.T) {
 		p := play{t: t}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			if d.Cmd == "cluster" {
-				p.s = newStage(t, p.config(d))
+				p.s = newStage(t, p.config(d), p.number(d, 0))
 			} else {
 				p.command(d)
 			}
@@ -55,10 +56,8 @@ type play struct {
 }
 
 func (p *play) config(d *datadriven.TestData) Config {
-	n, err := strconv.Atoi(d.CmdArgs[0].Key)
-	if err != nil {
-		p.t.Fatalf("%s: %v", d.Pos, err)
-	}
+	n := p.number(d, 0)
+	d.MaybeScanArgs(p.t, "founders", &n)
 	cfg := loneConfig(p.t, 1, n)
 	alpha := WindowDefault
 	d.MaybeScanArgs(p.t, "alpha", &alpha)
@@ -104,6 +103,8 @@ func (p *play) command(d *datadriven.TestData) {
 		clear(s.cut)
 	case "propose":
 		p.propose(d)
+	case "reconfigure":
+		p.reconfigure(d)
 	case "read":
 		s.step(p.actor(d), Event{Kind: Read, Read: uint64(p.number(d, 1))})
 		s.idle(p.actor(d))
@@ -226,6 +227,19 @@ func (p *play) propose(d *datadriven.TestData) {
 	p.s.idle(a)
 }
 
+func (p *play) reconfigure(d *datadriven.TestData) {
+	a := p.actor(d)
+	latest := a.r.Configurations()
+	change := &Change{Replaces: latest[len(latest)-1].Epoch, ID: uint64(len(p.s.names) + 1)}
+	for i := range d.CmdArgs[1:] {
+		id := NodeID(p.number(d, i+1))
+		change.Members = append(change.Members, Member{ID: id, Incarnation: incarnationOf(id), Roles: FullMember})
+	}
+	p.s.names[change.ID] = "members " + membersText(change.Members)
+	p.s.step(a, Event{Kind: Reconfigure, Change: change})
+	p.s.idle(a)
+}
+
 func (p *play) rot(d *datadriven.TestData) {
 	a, slot := p.actor(d), 0
 	d.ScanArgs(p.t, "slot", &slot)
@@ -286,7 +300,11 @@ func describe(m *Message) string {
 	case Forward:
 		var commands []string
 		for _, p := range m.Proposals {
-			commands = append(commands, quoted(string(p.Data)))
+			if m.Flag {
+				commands = append(commands, quoted(text(p.Data)))
+			} else {
+				commands = append(commands, quoted(string(p.Data)))
+			}
 		}
 		return fmt.Sprintf("to the leader at %v: %s", m.Ballot, strings.Join(commands, " "))
 	case Reject:
@@ -301,6 +319,8 @@ func describe(m *Message) string {
 		return fmt.Sprintf("number %d, at slot %d", uint32(m.Number), m.Slot)
 	case ReadProbe, ReadAck:
 		return fmt.Sprintf("ballot %v, number %d", m.Ballot, uint32(m.Number))
+	case TakeOver:
+		return fmt.Sprintf("from the leader at %v, once everything is chosen up to %d", m.Ballot, m.Chosen)
 	case Learn:
 		return fmt.Sprintf("from slot %d", m.Slot)
 	case Learned:
@@ -364,6 +384,10 @@ func describeReason(reason RejectReason) string {
 		return "no leader"
 	case Overloaded:
 		return "overloaded"
+	case Superseded:
+		return "superseded"
+	case Invalid:
+		return "invalid"
 	}
 	return fmt.Sprintf("reason %d", reason)
 }

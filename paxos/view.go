@@ -38,14 +38,14 @@ func (r *Replica) rolesOf(who identity) (roles Role, member bool) {
 	return roles, member
 }
 
-// incarnation returns in which incarnation a node is a member; 0 if it is none.
-func (r *Replica) incarnation(id NodeID) (incarnation Incarnation) {
+// incarnation returns in which incarnation a node is a member, first of the configuration in force; 0 if it is none.
+func (r *Replica) incarnation(id NodeID) Incarnation {
 	for _, config := range r.governing() {
 		if i := config.Index(id); i >= 0 {
-			incarnation = config.Members[i].Incarnation
+			return config.Members[i].Incarnation
 		}
 	}
-	return incarnation
+	return 0
 }
 
 // others returns the members but this node, of all configurations that matter, those in force first.
@@ -94,7 +94,6 @@ func (r *Replica) refresh() {
 	r.judgeSelf()
 	r.election.onMembership()
 	r.learner.onMembership()
-	r.forwarder.onMembership()
 	if newer {
 		r.proposer.onMembership()
 	}
