@@ -25,7 +25,7 @@ var acceptorMutants = []Mutant{
 		Breaks: "a promise is a record in the log",
 		Source: "efficient/epaxos issue 28: sync() does nothing unless asked to be durable",
 		File:   "paxos/acceptor.go", Func: "acceptor.promise",
-		Old:  `a.promisedAt = a.r.append(&Record{Kind: RecordPromise, Ballot: ballot, Epoch: a.r.config().Epoch, Chosen: a.r.learner.prefix})`,
+		Old:  `a.promisedAt = a.note()`,
 		New:  `a.promisedAt = a.r.gate.durable`,
 		Dies: unit("TestAClusterComesBackAfterAllRestartedFarAboveTheirLastHint"),
 	},
@@ -222,11 +222,9 @@ var acceptorMutants = []Mutant{
 	{
 		ID:     "promise-has-no-prefix",
 		Breaks: "a promise's record carries the chosen prefix, or a restart leaves everything after one slot in doubt",
-		File:   "paxos/acceptor.go", Func: "acceptor.promise",
-		Old: `, Chosen: a.r.learner.prefix})
-	a.r.election`,
-		New: `})
-	a.r.election`,
+		File:   "paxos/acceptor.go", Func: "acceptor.note",
+		Old:  `, Chosen: a.r.learner.prefix})`,
+		New:  `})`,
 		Dies: unit("TestARestartKnowsWhatWasChosenBeforeTheLastLeaderChange"),
 	},
 }

@@ -15,9 +15,9 @@ var identityMutants = []Mutant{
 		ID:     "other-incarnation-heard",
 		Breaks: "a member whose disk was wiped is not the member it was",
 		Source: "palantir/atlasdb issue 1504, TigerBeetle issue 2767: a wiped disk votes again",
-		File:   "paxos/replica.go", Func: "Replica.receive",
-		Old:  ` || r.config().Members[i].Incarnation != incarnation`,
-		New:  "",
+		File:   "paxos/membership.go", Func: "Configuration.place",
+		Old:  `; i >= 0 && c.Members[i].Incarnation == who.incarnation {`,
+		New:  `; i >= 0 {`,
 		Dies: unit("TestAProposerWaitsForAMajorityOfPromises"),
 	},
 	{
@@ -25,24 +25,24 @@ var identityMutants = []Mutant{
 		Breaks: "a node does not start with another disk under its old name",
 		Source: "palantir/atlasdb issue 1504; Chandra et al., \"Paxos Made Live\", §5.1",
 		File:   "paxos/replica.go", Func: "New",
-		Old:  `; got != cfg.Incarnation {`,
-		New:  `; got != cfg.Incarnation && false {`,
-		Dies: unit("TestAReplicaThatIsNotAMemberDoesNotStart"),
+		Old:  `; got != 0 && got != cfg.Incarnation {`,
+		New:  `; got != 0 && false {`,
+		Dies: unit("TestAReplicaThatMakesNoSenseDoesNotStart"),
 	},
 	{
 		ID:     "numbers-begin-at-zero-each-boot",
 		Breaks: "request numbers are above those of earlier boots",
 		File:   "paxos/replica.go", Func: "Replica.firstNumber",
-		Old:  `return uint64(r.cfg.Boot) << 32 }`,
+		Old:  `return uint64(r.boot) << 32 }`,
 		New:  `return 0 }`,
 		Dies: unit("TestARestartedMembersFirstForwardIsNotTakenForAnOldOne"),
 	},
 	{
 		ID:     "strangers-origin-heard",
 		Breaks: "nothing is done on behalf of a stranger",
-		File:   "paxos/replica.go", Func: "Replica.receive",
-		Old: `	if m.Origin != 0 && r.config().Index(m.Origin) < 0 {
-		return
+		File:   "paxos/view.go", Func: "Replica.hears",
+		Old: `	if m.Origin != 0 && r.incarnation(m.Origin) == 0 && m.Origin != r.cfg.Self {
+		return false
 	}
 `,
 		New:  "",
@@ -60,7 +60,7 @@ var identityMutants = []Mutant{
 		ID:     "quorums-need-not-meet",
 		Breaks: "every phase-1 quorum meets every phase-2 quorum",
 		Source: "Howard et al., \"Flexible Paxos\" (2016)",
-		File:   "paxos/membership.go", Func: "NewConfiguration",
+		File:   "paxos/membership.go", Func: "Configuration.checkQuorums",
 		Old:  `c.Phase1+c.Phase2 <= n {`,
 		New:  `c.Phase1+c.Phase2 < n {`,
 		Dies: unit("TestQuorumsAlwaysMeet"),

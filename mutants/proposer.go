@@ -35,23 +35,22 @@ var proposerMutants = []Mutant{
 		File:   "paxos/proposer.go", Func: "proposer.fill",
 		Old: `		p.propose(slot, value)
 	}
-	p.recovery.open = rest`,
+	p.open = rest`,
 		New: `		if value.IsNoop() {
 			continue
 		}
 		p.propose(slot, value)
 	}
-	p.recovery.open = rest`,
+	p.open = rest`,
 		Dies: unit("TestALostVoteCountsOnlyIfItCannotHaveBeenTheHighest"),
 	},
 	{
 		ID:     "new-commands-go-into-reported-slots",
 		Breaks: "new commands go above everything reported (P2c)",
-		File:   "paxos/proposer.go", Func: "proposer.lead",
-		Old: `	p.next = p.recovered + 1
+		File:   "paxos/proposer.go", Func: "proposer.settle",
+		Old: `	p.next = max(p.next, high+1)
 `,
-		New: `	p.next = p.r.learner.prefix + 1
-`,
+		New:  "",
 		Dies: unit("TestAChunkOutOfOrderIsNotCounted"),
 	},
 	{
@@ -76,8 +75,8 @@ var proposerMutants = []Mutant{
 		Breaks: "a command is proposed only within the window",
 		Source: "van Renesse and Altinbuken, \"Paxos Made Moderately Complex\": WINDOW",
 		File:   "paxos/proposer.go", Func: "proposer.cut",
-		Old:  `q.count > 0 && p.inWindow(p.next) &&`,
-		New:  `q.count > 0 &&`,
+		Old:  `p.next >= p.sealed() && p.mayPropose(p.next) &&`,
+		New:  `p.next >= p.sealed() &&`,
 		Dies: unit("TestALeaderProposesAtMostAlphaSlotsAhead"),
 	},
 	{
@@ -85,16 +84,16 @@ var proposerMutants = []Mutant{
 		Breaks: "a hole is filled only within the window",
 		Source: "van Renesse and Altinbuken, \"Paxos Made Moderately Complex\": WINDOW",
 		File:   "paxos/proposer.go", Func: "proposer.fill",
-		Old:  `if !definite || !p.inWindow(slot) {`,
-		New:  `if !definite {`,
+		Old:  `if !p.mayPropose(slot) {`,
+		New:  `if false {`,
 		Dies: unit("TestALatePromiseDoesNotTurnSlotsBeyondTheWindowIntoNoops"),
 	},
 	{
 		ID:     "window-one-more",
 		Breaks: "the window is as wide as it is said to be",
-		File:   "paxos/proposer.go", Func: "proposer.inWindow",
-		Old:  `return slot <= p.r.learner.prefix+Slot(p.r.cfg.Limits.WindowSlots)`,
-		New:  `return slot <= p.r.learner.prefix+Slot(p.r.cfg.Limits.WindowSlots)+1`,
+		File:   "paxos/proposer.go", Func: "proposer.mayPropose",
+		Old:  `slot <= p.r.learner.prefix+p.r.membership.latest().Window &&`,
+		New:  `slot <= p.r.learner.prefix+p.r.membership.latest().Window+1 &&`,
 		Dies: unit("TestALatePromiseDoesNotTurnSlotsBeyondTheWindowIntoNoops"),
 	},
 	{
@@ -161,7 +160,7 @@ var proposerMutants = []Mutant{
 		ID:     "in-flight-rejected-on-rest",
 		Breaks: "what is proposed is not said to have failed",
 		File:   "paxos/proposer.go", Func: "proposer.rest",
-		Old: `	p.recovery = recovery{}
+		Old: `	p.recovery, p.open = recovery{}, nil
 	p.inflight.reset(0)`,
 		New: `	for _, q := range p.inflight.items {
 		if q.record != nil {
@@ -172,7 +171,7 @@ var proposerMutants = []Mutant{
 			})
 		}
 	}
-	p.recovery = recovery{}
+	p.recovery, p.open = recovery{}, nil
 	p.inflight.reset(0)`,
 		Dies: unit("TestADeposedLeaderRejectsWhatIsQueuedAndNotWhatIsProposed"),
 	},

@@ -36,7 +36,7 @@ var readerMutants = []Mutant{
 		Breaks: "a read is confirmed by a quorum",
 		Source: "Consul issue 54, etcd issue 741: reads from a deposed leader",
 		File:   "paxos/reader.go", Func: "reader.onAck",
-		Old: `	if !rd.r.config().IsPhase2Quorum(rd.round.acks) {
+		Old: `	if !rd.round.config.IsPhase2Quorum(rd.round.acks) {
 		return
 	}
 `,

@@ -33,16 +33,16 @@ var recoveryMutants = []Mutant{
 		ID:     "promise-quorum-by-count",
 		Breaks: "promises are counted by acceptor, not by message",
 		File:   "paxos/recovery.go", Func: "recovery.add",
-		Old:  `rc.done = rc.done.with(member)`,
-		New:  `rc.done = rc.done<<1 | 1`,
+		Old:  `rc.reporters[i].done = m.Flag`,
+		New:  `rc.reporters[min(i+1, len(rc.reporters)-1)].done = m.Flag`,
 		Dies: unit("TestACandidateWithoutAPhase1QuorumGivesWayWithinABound"),
 	},
 	{
 		ID:     "chunk-order-ignored",
 		Breaks: "chunks of reports count in order and without gaps (P2c)",
 		File:   "paxos/recovery.go", Func: "recovery.add",
-		Old:  `if rc.done.has(member) || m.Slot != rc.cursor[member] {`,
-		New:  `if rc.done.has(member) {`,
+		Old:  `if i < 0 || rc.reporters[i].done || m.Slot != rc.reporters[i].cursor {`,
+		New:  `if i < 0 || rc.reporters[i].done {`,
 		Dies: unit("TestAChunkOutOfOrderIsNotCounted"),
 	},
 	{
@@ -60,9 +60,9 @@ var recoveryMutants = []Mutant{
 		Breaks: "who has lost its vote does not count for that slot (P2c)",
 		Source: "Alagappan et al., \"Protocol-Aware Recovery\", FAST 2018",
 		File:   "paxos/recovery.go", Func: "recovery.resolve",
-		Old: `			counted = counted.minus(single(u.member))
+		Old: `				counted = counted.minus(single(i))
 `,
-		New: `			_ = u
+		New: `				_ = u
 `,
 		Dies: unit("TestALatePromiseDoesNotTurnALostVoteIntoANoop"),
 	},
@@ -104,15 +104,15 @@ var recoveryMutants = []Mutant{
 		ID:     "leads-after-own-promise",
 		Breaks: "phase 1 is done with a quorum of promises (P2c)",
 		File:   "paxos/recovery.go", Func: "recovery.complete",
-		Old:  `return rc.config.IsPhase1Quorum(rc.done) }`,
-		New:  `return rc.done != 0 }`,
+		Old:  `return config.IsPhase1Quorum(rc.reported(config))`,
+		New:  `return rc.reported(config) != 0`,
 		Dies: unit("TestACandidateWithoutAPhase1QuorumGivesWayWithinABound"),
 	},
 	{
 		ID:     "resolves-without-quorum",
 		Breaks: "a slot is settled by a quorum of definite reports (P2c)",
 		File:   "paxos/recovery.go", Func: "recovery.resolve",
-		Old:  `	if !rc.config.IsPhase1Quorum(counted) {`,
+		Old:  `	if !config.IsPhase1Quorum(counted) {`,
 		New:  `	if false {`,
 		Dies: unit("TestALatePromiseDoesNotTurnALostVoteIntoANoop"),
 	},

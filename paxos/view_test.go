@@ -436,3 +436,39 @@ func TestAStrangerIsNotHeardAsAHeir(t *testing.T) {
 	l.from(member(9), &Message{Kind: TakeOver, Ballot: Ballot{Round: 5, Node: 9, Boot: 1}, Chosen: 0})
 	l.sentNone(Prepare)
 }
+
+// Votes for slots of both configurations come at once: those of the old members are worth nothing in the new one's, though it is not in force yet.
+func TestNewSlotsAreCountedInTheNewConfigurationWhileTheOldOneIsInForce(t *testing.T) {
+	l, ballot := leaderWithChange(t, false, fullMembers(1, 4, 5)...)
+	l.from(member(4), &Message{Kind: Promise, Ballot: ballot, Slot: 2, Upto: 1, Flag: true})
+	l.propose(1, "a")
+	l.sync()
+	l.from(member(3), &Message{Kind: Accepted, Ballot: ballot, Slot: 3, Upto: 3})
+	l.from(member(3), &Message{Kind: Accepted, Ballot: ballot, Slot: 2, Upto: 2})
+	if st := l.r.Status(); st.Chosen != 2 {
+		t.Fatalf("with votes of 1 and 3 in slots 2 and 3 everything is chosen up to slot %d", st.Chosen)
+	}
+	l.from(member(5), &Message{Kind: Accepted, Ballot: ballot, Slot: 3, Upto: 3})
+	if st := l.r.Status(); st.Chosen != 3 {
+		t.Errorf("with that of 5 in slot 3 everything is chosen up to slot %d", st.Chosen)
+	}
+}
+
+// A configuration shows that everything up to its change is chosen, though this node has not learned it yet. Who governed those slots may be forgotten.
+func TestASlotThatTheMembershipShowsToBeChosenIsNeverProposedIn(t *testing.T) {
+	l := loneAmongThree(t, 1)
+	l.learn(chosenChange(1, changeOf(0, fullMembers(1, 2)...)), &Record{Kind: RecordChosen, Slot: 2}, &Record{Kind: RecordChosen, Slot: 3}, chosenChange(4, changeOf(1, fullMembers(1, 3)...)))
+	cfg := loneConfig(t, 1, 3)
+	cfg.Founders = cfg.Founders.WithWindow(alpha)
+	r, err := New(cfg, Stable{Configurations: l.r.Configurations()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind := &lone{t: t, r: r, peers: []NodeID{2, 3}}
+	behind.campaign(Ballot{})
+	for _, o := range behind.sent(Prepare) {
+		if o.Message.Slot != 5 {
+			t.Errorf("node %d is asked to report from slot %d on; all is chosen up to slot 4", o.To, o.Message.Slot)
+		}
+	}
+}
