@@ -122,9 +122,9 @@ var membershipMutants = []Mutant{
 	{
 		ID:     "no-seal",
 		Breaks: "behind a change nothing but no-ops is proposed until it governs",
-		File:   "paxos/proposer.go", Func: "proposer.cut",
-		Old:  `p.next >= p.sealed() && `,
-		New:  "",
+		File:   "paxos/reconfigure.go", Func: "proposer.reconfigure",
+		Old:  `p.next < p.sealed() && `,
+		New:  `false && `,
 		Dies: unit("TestBehindAChangeTheLeaderProposesNothingButNoopsUntilItGoverns"),
 	},
 	{

@@ -51,7 +51,7 @@ var proposerMutants = []Mutant{
 		Old: `	p.next = max(p.next, high+1)
 `,
 		New:  "",
-		Dies: unit("TestAChunkOutOfOrderIsNotCounted"),
+		Dies: unit("TestWhatTheNewConfigurationHasVotedForIsProposedAgain"),
 	},
 	{
 		ID:     "reads-before-recovery",
@@ -75,8 +75,8 @@ var proposerMutants = []Mutant{
 		Breaks: "a command is proposed only within the window",
 		Source: "van Renesse and Altinbuken, \"Paxos Made Moderately Complex\": WINDOW",
 		File:   "paxos/proposer.go", Func: "proposer.cut",
-		Old:  `p.next >= p.sealed() && p.mayPropose(p.next) &&`,
-		New:  `p.next >= p.sealed() &&`,
+		Old:  `q.count > 0 && p.mayPropose(p.next) &&`,
+		New:  `q.count > 0 &&`,
 		Dies: unit("TestALeaderProposesAtMostAlphaSlotsAhead"),
 	},
 	{

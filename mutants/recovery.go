@@ -33,8 +33,10 @@ var recoveryMutants = []Mutant{
 		ID:     "promise-quorum-by-count",
 		Breaks: "promises are counted by acceptor, not by message",
 		File:   "paxos/recovery.go", Func: "recovery.add",
-		Old:  `rc.reporters[i].done = m.Flag`,
-		New:  `rc.reporters[min(i+1, len(rc.reporters)-1)].done = m.Flag`,
+		Old: `rc.reporters[i].done = m.Flag`,
+		New: `for k := range rc.reporters {
+		rc.reporters[k].done = m.Flag
+	}`,
 		Dies: unit("TestACandidateWithoutAPhase1QuorumGivesWayWithinABound"),
 	},
 	{

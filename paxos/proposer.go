@@ -186,7 +186,7 @@ func (p *proposer) mayPropose(slot Slot) bool {
 func (p *proposer) cut() {
 	p.reconfigure()
 	q, limits := &p.r.admission, &p.r.cfg.Limits
-	for p.phase == leading && q.count > 0 && p.next >= p.sealed() && p.mayPropose(p.next) && p.bytes < limits.InflightBytes {
+	for p.phase == leading && q.count > 0 && p.mayPropose(p.next) && p.bytes < limits.InflightBytes {
 		if p.busy() && q.bytes < limits.BatchBytes {
 			return
 		}

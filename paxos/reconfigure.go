@@ -37,7 +37,7 @@ func (p *proposer) refuseChange(reason RejectReason) {
 	}
 }
 
-// reconfigure proposes the change that waits, and seals behind it.
+// reconfigure proposes the change that waits, and seals behind it. After it, the next slot is one for commands, or none that may be proposed in yet.
 func (p *proposer) reconfigure() {
 	if p.change.Data != nil && p.mayPropose(p.next) {
 		if reason := p.judgeChange(p.change); reason != 0 {
