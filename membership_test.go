@@ -43,7 +43,7 @@ func TestWhatIsKnownOfTheMembershipSurvivesAPowerCut(t *testing.T) {
 	if err := m.keep(known[:1]); err != nil { // an older state does not replace it
 		t.Fatal(err)
 	}
-	again := newMembership(fs.Crash(nil))
+	again := newMembership(fs.Crash(disk.DropAll))
 	stored, err := again.found(founders)
 	if err != nil || !bytes.Equal(paxos.AppendConfigurations(nil, stored), paxos.AppendConfigurations(nil, known)) {
 		t.Errorf("after the power cut it knows %v, %v", stored, err)
