@@ -129,7 +129,7 @@ func (f *fair) install(i int, from *fairNode) {
 	if slot := from.replica.Delivered(); slot > n.replica.Delivered() {
 		f.transfers++
 		n.trimmed, n.knows = slot, n.knows || from.knows
-		f.step(i, paxos.Event{Kind: paxos.Installed, Slot: slot})
+		f.step(i, paxos.Event{Kind: paxos.Installed, Slot: slot, Configurations: from.replica.Configurations()})
 	}
 }
 

@@ -37,5 +37,5 @@ func (s *stepper) install(slot paxos.Slot) {
 	if slot > s.l.replica.Status().Chosen {
 		s.applied = slot
 	}
-	s.step(paxos.Event{Kind: paxos.Installed, Slot: slot})
+	s.step(paxos.Event{Kind: paxos.Installed, Slot: slot, Configurations: []*paxos.Configuration{s.m.config}})
 }

@@ -25,7 +25,7 @@ func spent(v reflect.Value) (names []string) {
 	case proposerType:
 		switch v.FieldByName("phase").Uint() {
 		case leading:
-			if v.FieldByName("recovery").FieldByName("open").Len() == 0 {
+			if v.FieldByName("open").Len() == 0 {
 				return []string{"recovery"}
 			}
 		case preparing:
