@@ -148,8 +148,8 @@ func TestRandomChangesOfMembershipAgreeAndThenFinish(t *testing.T) {
 		})
 	}
 	t.Logf("%d slots chosen, %d changes in force, %d members removed, %d snapshots installed, %d disks wiped", chosen, changes, removed, fetched, wiped)
-	if n := *seeds / 2; changes < 3*n || removed < n || wiped < n/10 {
-		t.Errorf("%d changes came into force, %d members were removed and %d disks wiped in %d schedules: the test tests little", changes, removed, wiped, n)
+	if n := *seeds / 2; changes < 3*n || removed < n || wiped == 0 || fetched == 0 {
+		t.Errorf("%d changes came into force, %d members were removed, %d disks wiped and %d snapshots installed in %d schedules: the test tests little", changes, removed, wiped, fetched, n)
 	}
 }
 
