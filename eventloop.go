@@ -144,6 +144,9 @@ func (l *eventLoop) perform() {
 			return
 		}
 	}
+	if l.fx.Removed {
+		l.n.logger.Warn("this member has been removed from the cluster: it does not vote any more; stop it when the others have what it has", "epoch", l.replica.Status().Epoch)
+	}
 	if len(l.fx.Chosen) > 0 {
 		l.n.apply.deliver(l.fx.Chosen)
 	}
