@@ -88,7 +88,7 @@ var membershipMutants = []Mutant{
 		ID:     "boots-shared-by-incarnations",
 		Breaks: "no ballot of one incarnation is ever one of another",
 		File:   "paxos/replica.go", Func: "bootOf",
-		Old:  `return 1<<31 | (uint32(cfg.Incarnation>>32) + cfg.Boot)`,
+		Old:  `return 1<<31 + uint32(cfg.Incarnation>>34) + cfg.Boot`,
 		New:  `return cfg.Boot`,
 		Dies: unit("TestNoBallotOfOneIncarnationIsEverOneOfAnother"),
 	},

@@ -206,14 +206,12 @@ func New(cfg Config, stable Stable) (*Replica, error) {
 	}
 	cfg.Limits = cfg.Limits.withDefaults(cfg.Founders.Window)
 	r := &Replica{cfg: cfg, boot: bootOf(&cfg), membership: membership, appended: stable.Last}
-	r.view = view{latest: r.membership.latest().Epoch, inForce: r.membership.latest().Epoch, member: cfg.Founders.place(r.identity()) >= 0 || membership.known[0].place(r.identity()) >= 0}
 	r.gate.durable = stable.Last
 	r.acceptor = acceptor{r: r, promised: stable.Promised}
 	r.acceptor.votes.reset(stable.Applied + 1)
 	r.learner = learner{r: r, prefix: stable.Applied, delivered: stable.Applied}
 	r.learner.chosen.reset(stable.Applied + 1)
-	r.view.inForce = r.config().Epoch
-	r.judgeSelf()
+	r.beginView()
 	r.proposer = proposer{r: r}
 	r.election = newElection(r)
 	r.admission = newAdmission(cfg.Limits)
@@ -223,13 +221,13 @@ func New(cfg Config, stable Stable) (*Replica, error) {
 	return r, nil
 }
 
-// bootOf returns what tells this boot from all others of the node, in any of its incarnations. Those of a founder's incarnation count from 1. A later incarnation's begin above, at a number drawn with
-// it: its ballots must not be those of an earlier one, of which it has forgotten everything, and others have not.
+// bootOf returns what tells this boot from all others of the node, in any of its incarnations; it rises with every boot of one. Those of a founder's incarnation count from 1. A later incarnation's begin above
+// all of these, at a number drawn with it: its ballots must not be those of an earlier one, of which it has forgotten everything, and others have not.
 func bootOf(cfg *Config) uint32 {
 	if cfg.Founders.place(identity{cfg.Self, cfg.Incarnation}) >= 0 {
 		return cfg.Boot
 	}
-	return 1<<31 | (uint32(cfg.Incarnation>>32) + cfg.Boot)
+	return 1<<31 + uint32(cfg.Incarnation>>34) + cfg.Boot // the second has 30 bits, and nobody boots 2^30 times: no overflow
 }
 
 // restoring reports whether no Step has begun: nothing may be appended.

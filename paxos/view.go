@@ -83,6 +83,13 @@ func (r *Replica) hears(from identity, m *Message) bool {
 	return true
 }
 
+// beginView looks at the membership for the first time. Who was a founder, or is known to have been a member, may have been removed.
+func (r *Replica) beginView() {
+	r.view.latest, r.view.inForce = r.membership.latest().Epoch, r.config().Epoch
+	r.view.member = r.cfg.Founders.place(r.identity()) >= 0 || r.membership.known[0].place(r.identity()) >= 0
+	r.judgeSelf()
+}
+
 // refresh tells the roles if another configuration is known, or in force, than when they were last told.
 func (r *Replica) refresh() {
 	latest, inForce := r.membership.latest().Epoch, r.config().Epoch

@@ -401,6 +401,11 @@ func TestNoBallotOfOneIncarnationIsEverOneOfAnother(t *testing.T) {
 	if a, b := bootOf(&old), bootOf(&fresh); a != old.Boot || b <= 1<<31 {
 		t.Errorf("the founder's boots are %d, …, those of its replacement %d, …", a, b)
 	}
+	last := fresh
+	last.Incarnation, last.Boot = 1<<64-1, 1<<30-1
+	if bootOf(&last) < 1<<31 {
+		t.Error("the last boot there can be is taken for a founder's")
+	}
 	other := fresh
 	other.Incarnation += 1 << 48
 	if bootOf(&fresh) == bootOf(&other) {
