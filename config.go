@@ -157,6 +157,9 @@ type EventListener struct {
 	Snapshotted   func(Snapshotted)
 	Installed     func(Installed)
 	Failed        func(error)
+
+	// MembershipChanged is called when a change of membership is chosen, when it comes into force, and when this node learns that it has been removed.
+	MembershipChanged func(Membership)
 }
 
 // LeaderChange says whom this node follows from now on.

@@ -29,6 +29,7 @@ type eventLoop struct {
 	waiting []uint64                 // numbers of commands that did not happen for want of a leader, and are to be tried again
 	seen    LeaderChange             // as last told
 	doubts  []doubt
+	changes changes
 }
 
 // doubt is what a change of leader leaves: commands up to a number were handed to an earlier one. Those that survived are applied soon after; of the rest nobody will ever know more.
@@ -44,6 +45,7 @@ const (
 
 func newEventLoop(n *Node, applied paxos.Slot) (*eventLoop, error) {
 	l := &eventLoop{n: n, applied: applied, tick: n.cfg.Heartbeat / ticksPerHeartbeat, reads: make(map[uint64][]*readWaiter)}
+	l.changes.l = l
 	var list []paxos.Incarnation
 	if n.vital.Founders != nil {
 		var err error
@@ -144,6 +146,11 @@ func (l *eventLoop) perform() {
 			return
 		}
 	}
+	l.publishMembership()
+	for _, rc := range l.fx.Reconfigured {
+		l.changes.onReconfigured(rc)
+	}
+	l.changes.giveUp()
 	if l.fx.Removed {
 		l.n.logger.Warn("this member has been removed from the cluster: it does not vote any more; stop it when the others have what it has", "epoch", l.replica.Status().Epoch)
 	}
@@ -173,6 +180,9 @@ func (l *eventLoop) onRejected(rejected []paxos.Rejection) {
 	var numbers []uint64
 	var outcomes []outcome
 	for _, rj := range rejected {
+		if l.changes.onRejected(rj) {
+			continue
+		}
 		if rj.Reason == paxos.NoLeader {
 			l.n.pending.setHanded(rj.ID, false)
 			l.waiting = append(l.waiting, rj.ID)
@@ -225,6 +235,19 @@ func (l *eventLoop) publish() {
 	l.n.view.Store(&s)
 }
 
+// publishMembership shows what is known of the membership, and tells whoever wants to know, if it is something new.
+func (l *eventLoop) publishMembership() {
+	inForce, latest, removed := l.replica.Membership()
+	now, was := Membership{InForce: inForce, Latest: latest, Removed: removed}, l.n.members.Load()
+	if was != nil && *was == now {
+		return
+	}
+	l.n.members.Store(&now)
+	if e := l.n.cfg.Events; was != nil && e != nil && e.MembershipChanged != nil {
+		e.MembershipChanged(now)
+	}
+}
+
 // fetch reads chosen records from the log for a lagging peer, beside the loop.
 func (l *eventLoop) fetch(f paxos.Fetch) {
 	l.n.run(func() {
@@ -262,6 +285,7 @@ func (l *eventLoop) onTick() {
 	if len(l.waiting) > 0 && l.replica.KnowsWay() {
 		l.retry()
 	}
+	l.changes.tick()
 	for len(l.doubts) > 0 && time.Now().After(l.doubts[0].end) {
 		l.n.pending.giveUp(l.doubts[0].upto)
 		l.doubts = l.doubts[1:]
@@ -391,5 +415,6 @@ func (l *eventLoop) activate() error {
 	l.n.apply.deliverLogged(replica.Delivered())
 	l.replica = replica
 	l.publish()
+	l.publishMembership()
 	return nil
 }

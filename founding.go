@@ -113,7 +113,7 @@ func (f *founding) notice() notice { return notice{list: f.list, active: f.activ
 func (f *founding) configuration() (*paxos.Configuration, error) {
 	members := make([]paxos.Member, len(f.members))
 	for i, m := range f.members {
-		members[i] = paxos.Member{ID: m.ID, Incarnation: f.list[i], Roles: paxos.FullMember}
+		members[i] = paxos.Member{ID: m.ID, Incarnation: f.list[i], Roles: paxos.FullMember, Address: m.Address}
 	}
 	return paxos.NewConfiguration(0, members, 0, 0)
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"synod.dev/synod/disk"
@@ -26,7 +27,7 @@ type membership struct {
 	incarnation paxos.Incarnation
 
 	mu       sync.Mutex
-	founders []byte // as paxos.AppendConfigurations writes them; nil until they are known
+	founders []byte // as identify writes them; nil until they are known
 	known    []*paxos.Configuration
 }
 
@@ -41,7 +42,7 @@ func (m *membership) found(founders *paxos.Configuration) ([]*paxos.Configuratio
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.known = []*paxos.Configuration{founders}
-	m.founders = paxos.AppendConfigurations(nil, m.known)
+	m.founders = identify(founders)
 	stored, err := m.read()
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell who the members are from %s: %w; restore the file, or replace this member", filepath.Join(m.dir, membershipName), err)
@@ -113,8 +114,18 @@ func (m *membership) accept(b []byte) ([]*paxos.Configuration, error) {
 	if err != nil {
 		return nil, fmt.Errorf("who the members are cannot be read: %w", err)
 	}
-	if known[0].Epoch == 0 && !bytes.Equal(paxos.AppendConfigurations(nil, known[:1]), m.founders) {
+	if known[0].Epoch == 0 && !bytes.Equal(identify(known[0]), m.founders) {
 		return nil, errors.New("it is of a cluster with other founders")
 	}
 	return known, nil
+}
+
+// identify writes what all members know alike of the founders: all but their addresses, which each has from its own operator.
+func identify(founders *paxos.Configuration) []byte {
+	bare := *founders
+	bare.Members = slices.Clone(founders.Members)
+	for i := range bare.Members {
+		bare.Members[i].Address = ""
+	}
+	return paxos.AppendConfigurations(nil, []*paxos.Configuration{&bare})
 }

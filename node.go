@@ -38,6 +38,7 @@ type Node struct {
 	receiver   *snapshotReceiver
 
 	view    atomic.Pointer[paxos.Status]
+	members atomic.Pointer[Membership]
 	reading atomic.Int64 // reads that are not released yet, those whose callers have given up included
 	syncs   latencies
 	closing chan struct{}

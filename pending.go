@@ -61,6 +61,14 @@ func (p *pending) number(w *waiter) {
 	p.waiters[w.number] = w
 }
 
+// draw returns a number that no command has, and none will have.
+func (p *pending) draw() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.nextNumber++
+	return p.nextNumber
+}
+
 // renumber gives a command that did not happen a new number, for another attempt: what is still said about the old attempt must not be taken for the new one.
 // It returns nil if the caller no longer waits.
 func (p *pending) renumber(number uint64) *waiter {

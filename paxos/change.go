@@ -20,7 +20,7 @@ type Reconfigured struct {
 }
 
 // Value returns the change as what a slot decides: the kind ValueReconfigure, then unsigned varints: replaces, phase 1, phase 2, origin, id, the number of members, and for
-// each its id, incarnation, roles (a byte), the length of its address, and the address.
+// each its id, incarnation, a byte with the roles in the lower half and those it is invited for in the upper, the length of its address, and the address.
 func (c *Change) Value() Value {
 	b := []byte{ValueReconfigure}
 	for _, v := range [...]uint64{uint64(c.Replaces), uint64(c.Phase1), uint64(c.Phase2), uint64(c.Origin), c.ID} {
@@ -53,12 +53,14 @@ func (c *Change) configuration() *Configuration {
 	return next
 }
 
+const invitedBits = 4 // how far the roles that a member is invited for are shifted
+
 func appendMembers(b []byte, members []Member) []byte {
 	b = binary.AppendUvarint(b, uint64(len(members)))
 	for _, m := range members {
 		b = binary.AppendUvarint(b, uint64(m.ID))
 		b = binary.AppendUvarint(b, uint64(m.Incarnation))
-		b = append(b, byte(m.Roles))
+		b = append(b, byte(m.Roles|m.Invited<<invitedBits))
 		b = binary.AppendUvarint(b, uint64(len(m.Address)))
 		b = append(b, m.Address...)
 	}
@@ -133,7 +135,9 @@ func (d *decoder) small(limit uint64) int {
 func (d *decoder) members() []Member { return list(d, d.small(MembersMax), (*decoder).member) }
 
 func (d *decoder) member() Member {
-	m := Member{ID: NodeID(d.uvarint()), Incarnation: Incarnation(d.uvarint()), Roles: Role(d.byte())}
+	m := Member{ID: NodeID(d.uvarint()), Incarnation: Incarnation(d.uvarint())}
+	roles := Role(d.byte())
+	m.Roles, m.Invited = roles&(1<<invitedBits-1), roles>>invitedBits
 	n := d.small(AddressBytesMax)
 	if n > len(d.head) {
 		d.fail(ErrValue)

@@ -23,6 +23,7 @@ type Member struct {
 	ID          NodeID
 	Incarnation Incarnation // 0 is nobody yet: a member that was invited and has not come. It has no roles
 	Roles       Role
+	Invited     Role   // what it is to play once it holds nearly everything; 0 if it plays all that it is meant to. Nothing here depends on it
 	Address     string // where others find it; opaque here, at most AddressBytesMax
 }
 
@@ -86,7 +87,7 @@ func (c *Configuration) checkMember(i int, m Member) error {
 		return errors.New("paxos: a member needs an id other than 0")
 	case c.Index(m.ID) != i:
 		return fmt.Errorf("paxos: member %x is listed twice", uint64(m.ID))
-	case m.Roles&^FullMember != 0:
+	case (m.Roles|m.Invited)&^FullMember != 0:
 		return fmt.Errorf("paxos: member %x has roles that this version does not know", uint64(m.ID))
 	case m.Incarnation == 0 && m.Roles != 0:
 		return fmt.Errorf("paxos: member %x has a role and no incarnation: it must have come before it can play one", uint64(m.ID))

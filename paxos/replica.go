@@ -15,6 +15,7 @@
 package paxos
 
 import (
+	"errors"
 	"fmt"
 )
 
@@ -22,9 +23,9 @@ import (
 type Config struct {
 	Self        NodeID
 	Incarnation Incarnation
-	Boot        uint32 // higher at each start, durable before New
-	Founders    *Configuration
-	Seed        uint64 // for jitter in elections; nothing else depends on it
+	Boot        uint32         // higher at each start, durable before New
+	Founders    *Configuration // nil on a disk that has joined later: then Stable.Configurations says who the members are
+	Seed        uint64         // for jitter in elections; nothing else depends on it
 
 	HeartbeatTicks int // between two heartbeats
 	SuspectTicks   int // a member not heard for this long is suspected; a disk that makes no progress for this long is stalled
@@ -191,11 +192,13 @@ type Stable struct {
 
 // New returns a replica that has not heard of anyone yet. Call Restore for the records above Stable.Applied before the first Step.
 func New(cfg Config, stable Stable) (*Replica, error) {
-	if cfg.Founders == nil || cfg.Founders.Window < 1 || cfg.Founders.Window > WindowMax || cfg.Self == 0 || cfg.Incarnation == 0 {
-		return nil, fmt.Errorf("paxos: a replica needs founders with a window of 1 to %d slots, a node and an incarnation", WindowMax)
+	membership, err := firstMembership(cfg.Founders, stable.Configurations)
+	if err != nil {
+		return nil, err
 	}
-	membership := Membership{known: []*Configuration{cfg.Founders}}
-	membership.adopt(stable.Configurations)
+	if cfg.Self == 0 || cfg.Incarnation == 0 {
+		return nil, errors.New("paxos: a replica needs a node and an incarnation")
+	}
 	if i := membership.latest().Index(cfg.Self); i >= 0 {
 		if got := membership.latest().Members[i].Incarnation; got != 0 && got != cfg.Incarnation {
 			return nil, fmt.Errorf("paxos: node %x is a member in incarnation %x, not %x: its disk was replaced", uint64(cfg.Self), uint64(got), uint64(cfg.Incarnation))
@@ -204,7 +207,7 @@ func New(cfg Config, stable Stable) (*Replica, error) {
 	if cfg.HeartbeatTicks < 1 || cfg.SuspectTicks < 2*cfg.HeartbeatTicks || cfg.ResendTicks < 1 {
 		return nil, fmt.Errorf("paxos: %d heartbeat, %d suspect and %d resend ticks do not fit together", cfg.HeartbeatTicks, cfg.SuspectTicks, cfg.ResendTicks)
 	}
-	cfg.Limits = cfg.Limits.withDefaults(cfg.Founders.Window)
+	cfg.Limits = cfg.Limits.withDefaults(membership.latest().Window)
 	r := &Replica{cfg: cfg, boot: bootOf(&cfg), membership: membership, appended: stable.Last}
 	r.gate.durable = stable.Last
 	r.acceptor = acceptor{r: r, promised: stable.Promised}
@@ -221,10 +224,26 @@ func New(cfg Config, stable Stable) (*Replica, error) {
 	return r, nil
 }
 
+// firstMembership is what a replica knows at its start.
+func firstMembership(founders *Configuration, known []*Configuration) (Membership, error) {
+	if founders == nil && len(known) == 0 {
+		return Membership{}, errors.New("paxos: a replica needs founders, or to know who the members are")
+	}
+	m := Membership{known: known}
+	if founders != nil {
+		m.known = []*Configuration{founders}
+		m.adopt(known)
+	}
+	if w := m.latest().Window; w < 1 || w > WindowMax {
+		return Membership{}, fmt.Errorf("paxos: a window of %d slots: 1 to %d are possible", w, WindowMax)
+	}
+	return m, nil
+}
+
 // bootOf returns what tells this boot from all others of the node, in any of its incarnations; it rises with every boot of one. Those of a founder's incarnation count from 1. A later incarnation's begin above
 // all of these, at a number drawn with it: its ballots must not be those of an earlier one, of which it has forgotten everything, and others have not.
 func bootOf(cfg *Config) uint32 {
-	if cfg.Founders.place(identity{cfg.Self, cfg.Incarnation}) >= 0 {
+	if cfg.Founders != nil && cfg.Founders.place(identity{cfg.Self, cfg.Incarnation}) >= 0 {
 		return cfg.Boot
 	}
 	return 1<<31 + uint32(cfg.Incarnation>>34) + cfg.Boot // the second has 30 bits, and nobody boots 2^30 times: no overflow

@@ -51,6 +51,11 @@ func (r *Replica) Leader() (NodeID, Ballot) { return r.election.leader(), r.elec
 // KnowsWay reports whether a command would be given to somebody who may lead, now.
 func (r *Replica) KnowsWay() bool { return r.proposer.phase != resting || r.election.route() != 0 }
 
+// Membership returns the configuration in force, the latest, which is the same one but while a change waits to come into force, and whether this node was a member and is none any more. It is cheap.
+func (r *Replica) Membership() (inForce, latest *Configuration, removed bool) {
+	return r.config(), r.membership.latest(), r.view.removed
+}
+
 // Configurations returns what is known of the membership: the latest configuration and the one it has replaced, or the founders'. It belongs to any state of the machine up to the chosen prefix, and must be
 // kept and sent beside it.
 func (r *Replica) Configurations() []*Configuration { return slices.Clone(r.membership.known) }

@@ -86,7 +86,7 @@ func (r *Replica) hears(from identity, m *Message) bool {
 // beginView looks at the membership for the first time. Who was a founder, or is known to have been a member, may have been removed.
 func (r *Replica) beginView() {
 	r.view.latest, r.view.inForce = r.membership.latest().Epoch, r.config().Epoch
-	r.view.member = r.cfg.Founders.place(r.identity()) >= 0 || r.membership.known[0].place(r.identity()) >= 0
+	r.view.member = r.cfg.Founders != nil && r.cfg.Founders.place(r.identity()) >= 0 || r.membership.known[0].place(r.identity()) >= 0
 	r.judgeSelf()
 }
 

@@ -1,0 +1,126 @@
+package synod
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"synod.dev/synod/paxos"
+)
+
+// await waits until a condition holds that the test describes.
+func await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(20 * time.Second)
+	for !holds() {
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Fatalf("it never came to be that %s", what)
+		}
+	}
+}
+
+// awaitMembership waits until a node knows a membership that the test wants.
+func awaitMembership(t *testing.T, n *Node, what string, wanted func(Membership) bool) Membership {
+	t.Helper()
+	var m Membership
+	await(t, fmt.Sprintf("node %x knows that %s", uint64(n.cfg.ID), what), func() bool {
+		m = n.Membership()
+		return m.Latest != nil && wanted(m)
+	})
+	return m
+}
+
+func settled(m Membership) bool { return m.Latest == m.InForce }
+
+func TestOfTwoAdministratorsWhoRaceOneWinsAndTheOtherIsTold(t *testing.T) {
+	c := newCluster(t, 5)
+	ctx := within(t, 30*time.Second)
+	for _, n := range c.nodes[:2] {
+		await(t, "it hears everybody", func() bool { return len(n.heard()) == 5 })
+	}
+	for round := range 3 {
+		var before Membership
+		for _, n := range c.nodes[:2] {
+			before = awaitMembership(t, n, "the last change is in force", func(m Membership) bool { return settled(m) && m.Latest.Epoch == uint32(round) })
+		}
+		outcomes := make(chan error, 2)
+		for i, n := range c.nodes[:2] {
+			members := slices.Clone(before.Latest.Members)
+			members[i].Address += "0" // each wants something else
+			go func() {
+				outcomes <- n.Reconfigure(ctx, Change{Replaces: before.Latest.Epoch, Members: members})
+			}()
+		}
+		first, second := <-outcomes, <-outcomes
+		if first != nil {
+			first, second = second, first
+		}
+		if first != nil || !errors.Is(second, ErrSuperseded) {
+			t.Fatalf("round %d: the one is told %v, the other %v", round, first, second)
+		}
+	}
+	if _, err := c.nodes[2].Propose(ctx, number(1)); err != nil {
+		t.Errorf("after the changes: %v", err)
+	}
+}
+
+func TestAChangeThatCannotBeIsRefusedBeforeItIsAsked(t *testing.T) {
+	c := newCluster(t, 3)
+	ctx := within(t, 30*time.Second)
+	if err := c.nodes[0].Read(ctx); err != nil {
+		t.Fatal(err)
+	}
+	latest := awaitMembership(t, c.nodes[0], "the cluster is founded", settled).Latest
+	for name, test := range map[string]struct {
+		change Change
+		want   error
+	}{
+		"of another epoch":   {Change{Replaces: 7, Members: latest.Members}, ErrSuperseded},
+		"without members":    {Change{}, ErrInvalidChange},
+		"without an address": {Change{Members: append(slices.Clone(latest.Members), paxos.Member{ID: 9})}, ErrInvalidChange},
+		"to one who is not there": {Change{Members: []paxos.Member{
+			{ID: 1, Incarnation: latest.Members[0].Incarnation, Roles: paxos.FullMember, Address: "a:1"},
+			{ID: 9, Incarnation: 9, Roles: paxos.FullMember, Address: "b:1"}}}, ErrQuorumAtRisk},
+	} {
+		if err := c.nodes[0].Reconfigure(ctx, test.change); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, got := range map[string]error{
+		"removing a stranger":  c.nodes[0].RemoveMember(ctx, 9),
+		"replacing a stranger": c.nodes[0].ReplaceMember(ctx, 9),
+		"promoting a stranger": c.nodes[0].PromoteMember(ctx, 9),
+	} {
+		if !errors.Is(got, ErrNoSuchMember) {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if err := c.nodes[0].AddMember(ctx, 2, "a:1", paxos.FullMember); !errors.Is(err, ErrMemberExists) {
+		t.Errorf("adding one who is there: %v", err)
+	}
+	if err := c.nodes[0].PromoteMember(ctx, 2); !errors.Is(err, ErrNotLearner) {
+		t.Errorf("promoting a voter: %v", err)
+	}
+}
+
+func TestARemovalThatLeavesNoLiveQuorumIsRefused(t *testing.T) {
+	c := newCluster(t, 3)
+	ctx := within(t, 30*time.Second)
+	if err := c.nodes[0].Read(ctx); err != nil {
+		t.Fatal(err)
+	}
+	c.close(2)
+	await(t, "the third is silent", func() bool { s := c.nodes[0].Status(); return !s.Members[2].Connected && s.Leader != 0 })
+	if err := c.nodes[0].RemoveMember(ctx, 2); !errors.Is(err, ErrQuorumAtRisk) {
+		t.Errorf("a live one of two: %v", err)
+	}
+	if err := c.nodes[0].RemoveMember(ctx, 3); err != nil {
+		t.Errorf("the dead one: %v", err)
+	}
+}
