@@ -57,6 +57,8 @@ func (f *fixture) leaseRows() (leases map[int64]lease, attached map[string]bool)
 
 // leasesMustBe compares leases, attachments, lease clock and expiry index with the model.
 func (f *fixture) leasesMustBe(t *rapid.T, m *model) {
+	f.mu.Lock() // the sweeper may be at work
+	defer f.mu.Unlock()
 	leases, attached := f.leaseRows()
 	if !maps.Equal(leases, m.leases) || f.leaseClock != m.clock {
 		t.Fatalf("leases %v at %v, want %v at %v", leases, f.leaseClock, m.leases, m.clock)

@@ -113,8 +113,11 @@ func TestAClockThatHasJumpedAheadDoesNotShortenTheLivesOfLaterTokens(t *testing.
 	ahead := open(t, vfs.NewMem())
 	defer ahead.close()
 	ahead.found()
+	ahead.mu.Lock()
 	ahead.auth = &auth{Policy: ahead.auth.Policy, clock: time.Now().Add(24 * time.Hour).UnixNano(), taken: time.Now()}
-	if err := ahead.publish(); err != nil {
+	err := ahead.publish()
+	ahead.mu.Unlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := f.token(ahead.EncodeLogin(f.now("alice"), HashToken("jump"), time.Hour)); err != nil {
