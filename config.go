@@ -18,8 +18,9 @@ import (
 // Member is one member of the cluster as its founders list it.
 type Member struct {
 	ID      paxos.NodeID
-	Name    string // for people; may be empty
-	Address string // host:port where the member's peers reach it
+	Name    string     // for people; may be empty
+	Address string     // host:port where the member's peers reach it
+	Roles   paxos.Role // what it does; 0 stands for paxos.FullMember
 }
 
 // Config says what a Node is to be. The zero value of every field but ID, Members, Dir and Machine is a sane default.
@@ -31,9 +32,12 @@ type Config struct {
 	// Members are the founders, the same list on each of them. A new cluster forms once all of them have met;
 	// after that any majority goes on.
 	Members []Member
+	// Phase1 and Phase2 are how many acceptors make a quorum to become leader and to choose a value, the same on each founder; both 0 stand for majorities.
+	// Their sum must be above the number of acceptors.
+	Phase1, Phase2 int
 	// Dir is the data directory of the log, on a real disk. It is created if it is missing and locked while the node runs.
 	Dir string
-	// Machine is the state machine that the node replicates.
+	// Machine is the state machine that the node replicates; nil on a member that does not learn.
 	Machine StateMachine
 
 	// Listen is the address to listen on for peers, if not the Address of this node's own Member.
@@ -78,6 +82,7 @@ func (c Config) withDefaults() (Config, error) {
 	slices.SortFunc(c.Members, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
 	self := slices.IndexFunc(c.Members, func(m Member) bool { return m.ID == c.ID })
 	for i, m := range c.Members {
+		setDefault(&c.Members[i].Roles, paxos.FullMember)
 		if m.ID == 0 {
 			return c, errors.New("synod: a member needs an ID other than 0")
 		}
@@ -93,8 +98,13 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("synod: this node's ID, %x, is not among the members", uint64(c.ID))
 	case c.Dir == "":
 		return c, errors.New("synod: Config.Dir is empty: name a directory on a real disk")
-	case c.Machine == nil:
-		return c, errors.New("synod: Config.Machine is nil: there is nothing to replicate")
+	case c.Machine == nil && c.learns():
+		return c, errors.New("synod: Config.Machine is nil, and this member is to learn: there is nothing to replicate")
+	case c.Machine != nil && !c.learns():
+		return c, fmt.Errorf("synod: Config.Machine is given, and this member is no learner but %v: leave it out", c.Members[self].Roles)
+	}
+	if err := c.checkRoles(); err != nil {
+		return c, err
 	}
 	setDefault(&c.Heartbeat, 100*time.Millisecond)
 	setDefault(&c.ElectionTimeout, max(time.Second, 10*c.Heartbeat))
@@ -129,6 +139,29 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("synod: snapshots every %d bytes, sent at %d bytes a second: both must be above 0", c.SnapshotBytes, c.SnapshotRate)
 	}
 	return c, nil
+}
+
+// learns reports whether this node is to feed a state machine.
+func (c *Config) learns() bool {
+	i := slices.IndexFunc(c.Members, func(m Member) bool { return m.ID == c.ID })
+	return c.Members[i].Roles&paxos.Learner != 0
+}
+
+// checkRoles refuses members of whom no cluster can be founded, and quorums that do not always meet.
+func (c *Config) checkRoles() error {
+	founders := founders{c.Members, c.Phase1, c.Phase2}
+	strangers := make([]paxos.Incarnation, len(c.Members))
+	for i := range strangers {
+		strangers[i] = 1 // any will do
+	}
+	config, err := founders.configuration(strangers)
+	if err == nil {
+		err = config.CheckRoles()
+	}
+	if err != nil {
+		return fmt.Errorf("synod: %w", err)
+	}
+	return nil
 }
 
 func setDefault[T comparable](field *T, value T) {

@@ -47,13 +47,14 @@ func newEventLoop(n *Node, applied paxos.Slot) (*eventLoop, error) {
 	l := &eventLoop{n: n, applied: applied, tick: n.cfg.Heartbeat / ticksPerHeartbeat, reads: make(map[uint64][]*readWaiter)}
 	l.changes.l = l
 	var list []paxos.Incarnation
+	founders := founders{n.cfg.Members, n.cfg.Phase1, n.cfg.Phase2}
 	if n.vital.Founders != nil {
 		var err error
-		if list, err = decodeFounders(n.cfg.Members, n.vital.Founders); err != nil {
+		if list, err = founders.decode(n.vital.Founders); err != nil {
 			return nil, fmt.Errorf("synod: %s does not fit the configuration: %w", n.cfg.Dir, err)
 		}
 	}
-	l.founding = newFounding(n.cfg.ID, n.vital.Incarnation, n.cfg.Members, list, n.log.Durable() > 0)
+	l.founding = newFounding(founders, n.cfg.ID, n.vital.Incarnation, list, n.log.Durable() > 0)
 	if len(n.cfg.Members) == 1 && list == nil {
 		if err := l.agree([]paxos.Incarnation{n.vital.Incarnation}); err != nil {
 			return nil, err
@@ -356,7 +357,7 @@ func (l *eventLoop) found(list []paxos.Incarnation) {
 
 // agree makes the list durable before anybody is told of it.
 func (l *eventLoop) agree(list []paxos.Incarnation) error {
-	if err := l.n.log.SetFounders(encodeFounders(l.n.cfg.Members, list)); err != nil {
+	if err := l.n.log.SetFounders(l.founding.encode(list)); err != nil {
 		return fmt.Errorf("cannot store the list of founders: %w", err)
 	}
 	l.foundMu.Lock()
@@ -381,7 +382,7 @@ func (l *eventLoop) announceFounding() {
 
 // activate brings the core to life from what the log holds.
 func (l *eventLoop) activate() error {
-	config, err := l.founding.configuration()
+	config, err := l.founding.configuration(l.founding.list)
 	if err != nil {
 		return err
 	}

@@ -18,12 +18,18 @@ import (
 // An active member implies that all have the same list on disk. So a member whose disk is wiped afterwards, and comes back in another incarnation, finds a list
 // that names the old one, whoever it asks, and nobody ever makes a list with the new one. That keeps a disk that has forgotten its promises from voting.
 type founding struct {
-	self    paxos.NodeID
-	members []Member
-	met     []paxos.Incarnation // by index in members: as seen on the network; 0 is not yet
-	list    []paxos.Incarnation // as agreed to on this disk; nil is not yet
-	agreed  []bool              // by index in members: has sent the same list
-	active  bool
+	founders
+	self   paxos.NodeID
+	met    []paxos.Incarnation // by index in members: as seen on the network; 0 is not yet
+	list   []paxos.Incarnation // as agreed to on this disk; nil is not yet
+	agreed []bool              // by index in members: has sent the same list
+	active bool
+}
+
+// founders is what all founders are told alike: who they are, and the sizes of quorums.
+type founders struct {
+	members        []Member
+	phase1, phase2 int // 0 and 0 stand for majorities
 }
 
 // notice is what members tell each other until they are active: the list they have agreed to, if any, and whether they are active.
@@ -35,15 +41,16 @@ type notice struct {
 // errStranger begins the reason why a member is refused whose incarnation is not the one in the list. The other side stops when it reads it.
 var errStranger = errors.New("incarnation is not the member's")
 
-func newFounding(self paxos.NodeID, incarnation paxos.Incarnation, members []Member, list []paxos.Incarnation, used bool) *founding {
-	f := &founding{self: self, members: members, met: make([]paxos.Incarnation, len(members)), agreed: make([]bool, len(members)), list: list}
+func newFounding(founders founders, self paxos.NodeID, incarnation paxos.Incarnation, list []paxos.Incarnation, used bool) *founding {
+	members := founders.members
+	f := &founding{founders: founders, self: self, met: make([]paxos.Incarnation, len(members)), agreed: make([]bool, len(members)), list: list}
 	f.met[f.index(self)] = incarnation
 	f.agreed[f.index(self)] = true
 	f.active = list != nil && (used || len(members) == 1) // whoever has written a record was active
 	return f
 }
 
-func (f *founding) index(id paxos.NodeID) int {
+func (f *founders) index(id paxos.NodeID) int {
 	return slices.IndexFunc(f.members, func(m Member) bool { return m.ID == id })
 }
 
@@ -109,42 +116,75 @@ func (f *founding) ready() bool {
 
 func (f *founding) notice() notice { return notice{list: f.list, active: f.active} }
 
-// configuration returns the founders' configuration. There must be a list.
-func (f *founding) configuration() (*paxos.Configuration, error) {
+// configuration returns the founders' configuration, in the incarnations of the list.
+func (f *founders) configuration(list []paxos.Incarnation) (*paxos.Configuration, error) {
 	members := make([]paxos.Member, len(f.members))
 	for i, m := range f.members {
-		members[i] = paxos.Member{ID: m.ID, Incarnation: f.list[i], Roles: paxos.FullMember, Address: m.Address}
+		members[i] = paxos.Member{ID: m.ID, Incarnation: list[i], Roles: m.Roles, Address: m.Address}
 	}
-	return paxos.NewConfiguration(0, members, 0, 0)
+	return paxos.NewConfiguration(0, members, f.phase1, f.phase2)
 }
 
-// A list is stored and sent as a version byte and, for each member in order of the ids, id and incarnation, 8 bytes each, little endian.
-const foundersVersion = 1
+// A list is stored and sent as a version byte, the sizes of phase-1 and phase-2 quorums as they were given (a byte each), and for each member, in order of the ids, id and incarnation (8 bytes each, little
+// endian) and roles (a byte). The first version has neither sizes nor roles: all are full members, and majorities quorums. It is what such founders write.
+const (
+	foundersOfOneKind = 1
+	foundersWithRoles = 2
+)
 
-func encodeFounders(members []Member, list []paxos.Incarnation) []byte {
-	b := []byte{foundersVersion}
-	for i, m := range members {
+// ofOneKind reports whether all are full members, and majorities are quorums.
+func (f *founders) ofOneKind() bool {
+	return f.phase1 == 0 && f.phase2 == 0 && !slices.ContainsFunc(f.members, func(m Member) bool { return m.Roles != paxos.FullMember })
+}
+
+func (f *founders) encode(list []paxos.Incarnation) []byte {
+	plain := f.ofOneKind()
+	b := []byte{foundersOfOneKind}
+	if !plain {
+		b = []byte{foundersWithRoles, byte(f.phase1), byte(f.phase2)}
+	}
+	for i, m := range f.members {
 		b = binary.LittleEndian.AppendUint64(b, uint64(m.ID))
 		b = binary.LittleEndian.AppendUint64(b, uint64(list[i]))
+		if !plain {
+			b = append(b, byte(m.Roles))
+		}
 	}
 	return b
 }
 
-// decodeFounders reads a list for exactly these members.
-func decodeFounders(members []Member, b []byte) ([]paxos.Incarnation, error) {
-	if len(b) == 0 || b[0] != foundersVersion {
+// decode reads a list for exactly these founders. Its errors say in what they differ.
+func (f *founders) decode(b []byte) ([]paxos.Incarnation, error) {
+	entry, phase1, phase2 := 16, 0, 0
+	switch {
+	case len(b) > 0 && b[0] == foundersOfOneKind:
+		b = b[1:]
+	case len(b) > 2 && b[0] == foundersWithRoles:
+		entry, phase1, phase2 = 17, int(b[1]), int(b[2])
+		b = b[3:]
+	default:
 		return nil, errors.New("list of founders is malformed or of a newer version")
 	}
-	b = b[1:]
-	if len(b) != 16*len(members) {
-		return nil, fmt.Errorf("the cluster was founded by %d members, the configuration lists %d", len(b)/16, len(members))
+	if len(b) != entry*len(f.members) {
+		return nil, fmt.Errorf("the cluster was founded by %d members, the configuration lists %d", len(b)/entry, len(f.members))
 	}
-	list := make([]paxos.Incarnation, len(members))
-	for i, m := range members {
-		if id := paxos.NodeID(binary.LittleEndian.Uint64(b[16*i:])); id != m.ID {
+	if phase1 != f.phase1 || phase2 != f.phase2 {
+		return nil, fmt.Errorf("the cluster was founded with quorums of %d and %d (0 for majorities), the configuration says %d and %d", phase1, phase2, f.phase1, f.phase2)
+	}
+	list := make([]paxos.Incarnation, len(f.members))
+	for i, m := range f.members {
+		e := b[entry*i : entry*(i+1)]
+		if id := paxos.NodeID(binary.LittleEndian.Uint64(e)); id != m.ID {
 			return nil, fmt.Errorf("the cluster was founded with member %x, which the configuration does not list", uint64(id))
 		}
-		list[i] = paxos.Incarnation(binary.LittleEndian.Uint64(b[16*i+8:]))
+		roles := paxos.FullMember
+		if entry > 16 {
+			roles = paxos.Role(e[16])
+		}
+		if roles != m.Roles {
+			return nil, fmt.Errorf("the cluster was founded with member %x as %v, the configuration says %v", uint64(m.ID), roles, m.Roles)
+		}
+		list[i] = paxos.Incarnation(binary.LittleEndian.Uint64(e[8:]))
 	}
 	return list, nil
 }
@@ -156,7 +196,7 @@ func (f *founding) encodeNotice() []byte {
 		b[0] = 1
 	}
 	if n.list != nil {
-		b = append(b, encodeFounders(f.members, n.list)...)
+		b = append(b, f.encode(n.list)...)
 	}
 	return b
 }
@@ -167,7 +207,7 @@ func (f *founding) decodeNotice(b []byte) (n notice, err error) {
 	}
 	n.active = b[0] == 1
 	if len(b) > 1 {
-		n.list, err = decodeFounders(f.members, b[1:])
+		n.list, err = f.decode(b[1:])
 	}
 	return n, err
 }

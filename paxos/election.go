@@ -112,7 +112,7 @@ func (e *election) judge() {
 	if e.leads() && !e.happy {
 		e.r.proposer.rest()
 	}
-	if e.happy || content || !fit || e.r.roles()&Proposer == 0 || !e.r.config().IsPhase1Quorum(alive) {
+	if e.happy || content || !fit || !e.r.roles().MayLead() || !e.r.config().IsPhase1Quorum(alive) {
 		e.unhappy = 0
 		return
 	}
@@ -157,7 +157,7 @@ func (e *election) rank() int {
 	rank := 0
 	for i := range e.peers {
 		p := &e.peers[i]
-		if !e.alive(p) || e.r.config().roles(p.identity)&Proposer == 0 {
+		if !e.alive(p) || !e.r.config().roles(p.identity).MayLead() {
 			continue
 		}
 		theirs, ours := e.r.learner.peerPrefix(p.node), e.r.learner.prefix
@@ -181,7 +181,7 @@ func (e *election) successor() NodeID {
 	var best *peer
 	for i := range e.peers {
 		p := &e.peers[i]
-		if e.r.config().roles(p.identity)&Proposer == 0 || !e.alive(p) {
+		if !e.r.config().roles(p.identity).MayLead() || !e.alive(p) {
 			continue
 		}
 		if best == nil || e.r.learner.peerPrefix(p.node) > e.r.learner.peerPrefix(best.node) {
@@ -208,7 +208,7 @@ func (e *election) onTakeOver(from NodeID, m *Message) {
 
 // succeed takes over from a leader that has asked for it, once this node knows what that one knew.
 func (e *election) succeed() {
-	if e.summoned > 0 && e.summoned <= e.r.learner.prefix && e.r.roles()&Proposer != 0 {
+	if e.summoned > 0 && e.summoned <= e.r.learner.prefix && e.r.roles().MayLead() {
 		e.takeOver()
 	}
 }

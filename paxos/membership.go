@@ -7,17 +7,6 @@ import (
 	"slices"
 )
 
-// Role is a set of Paxos roles. A member plays any subset.
-type Role uint8
-
-const (
-	Proposer Role = 1 << iota // may lead
-	Acceptor                  // promises and votes
-	Learner                   // learns what is chosen and feeds a state machine
-
-	FullMember = Proposer | Acceptor | Learner
-)
-
 // Member is one member of a configuration: a node in one incarnation. A node whose disk was wiped is another member.
 type Member struct {
 	ID          NodeID

@@ -115,5 +115,5 @@ const (
 	NoLeader   RejectReason = 1 // there is none, or the node asked is not the leader any more
 	Overloaded RejectReason = 2 // the leader's queue is full
 	Superseded RejectReason = 3 // a change: the configuration that it was made from is not the latest any more, or another change is under way
-	Invalid    RejectReason = 4 // a change: its members make no configuration
+	Invalid    RejectReason = 4 // a change: its members make no configuration, or none that could go on
 )

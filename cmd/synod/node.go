@@ -25,12 +25,14 @@ func openNode(config *serverconfig.Config, peerTLS *tls.Config, machines map[byt
 	}
 	var members []synod.Member
 	for _, m := range config.Members {
-		members = append(members, synod.Member{ID: paxos.NodeID(m.ID), Name: m.Name, Address: m.PeerURL.Host})
+		members = append(members, synod.Member{ID: paxos.NodeID(m.ID), Name: m.Name, Address: m.PeerURL.Host, Roles: m.Roles})
 	}
 	return synod.Open(synod.Config{
 		ID:              paxos.NodeID(config.Self.ID),
 		Cluster:         cluster,
 		Members:         members,
+		Phase1:          config.Phase1,
+		Phase2:          config.Phase2,
 		Dir:             config.LogDir(),
 		Machine:         machine,
 		Listen:          config.ListenPeer.Host,

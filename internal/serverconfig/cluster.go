@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"synod.dev/synod/paxos"
 )
 
 // Member is one entry of --initial-cluster.
@@ -15,6 +17,7 @@ type Member struct {
 	ID      uint64
 	Name    string
 	PeerURL url.URL
+	Roles   paxos.Role
 }
 
 // Founders bounds the size of a cluster. Beyond it every write waits for more disks than any failure model asks for.

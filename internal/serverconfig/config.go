@@ -26,6 +26,7 @@ type Config struct {
 	InitialClusterState string   // "new" or "existing"
 	Members             []Member // the founders, in the order of their IDs
 	Self                Member
+	Phase1, Phase2      int // sizes of quorums; both 0 stand for majorities
 
 	ListenPeer          url.URL
 	ListenClient        []url.URL
@@ -68,6 +69,7 @@ type Config struct {
 
 	// Given as lists or text, checked together once all flags are known.
 	initialCluster  string
+	initialRoles    string
 	listenPeer      []url.URL
 	advertisePeer   []url.URL
 	advertiseClient []url.URL
@@ -241,6 +243,9 @@ func (c *Config) checkMembership(given settings) (err error) {
 	if self < 0 {
 		return fmt.Errorf("--initial-cluster %q does not name this member, %q; add %s=%s or correct --name",
 			text, c.Name, c.Name, &c.advertisePeer[0])
+	}
+	if err := c.checkRoles(); err != nil {
+		return err
 	}
 	c.Self = c.Members[self]
 	if c.Self.PeerURL != c.advertisePeer[0] {
