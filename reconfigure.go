@@ -114,6 +114,9 @@ func (n *Node) judgeChange(c Change) error {
 		return fmt.Errorf("%w: it replaces epoch %d, the latest is %d", ErrSuperseded, c.Replaces, m.Latest.Epoch)
 	}
 	next, err := paxos.NewConfiguration(c.Replaces+1, c.Members, c.Phase1, c.Phase2)
+	if err == nil {
+		err = next.CheckRoles()
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalidChange, err)
 	}

@@ -33,25 +33,10 @@ func newClusterOfRoles(t *testing.T, phase1, phase2 int, configure func(i int, c
 	})
 }
 
-// await waits until a condition holds that nobody announces.
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	late := time.After(30 * time.Second)
-	poll := time.NewTicker(2 * time.Millisecond)
-	defer poll.Stop()
-	for !holds() {
-		select {
-		case <-poll.C:
-		case <-late:
-			t.Fatalf("no %s after 30 s", what)
-		}
-	}
-}
-
 // leads waits for one of the nodes to lead and returns its index.
 func (c *cluster) leads() (leader int) {
 	c.t.Helper()
-	await(c.t, "leader", func() bool {
+	await(c.t, "a node leads", func() bool {
 		for i, n := range c.nodes {
 			if n != nil {
 				if id, _ := n.Leader(); id == n.cfg.ID {
@@ -129,7 +114,7 @@ func TestFoundersWhoAreToldDifferentThingsFoundNothing(t *testing.T) {
 					tc.change(cfg)
 				}
 			})
-			await(t, "node that says why", func() bool {
+			await(t, "a node says why", func() bool {
 				for _, n := range c.nodes {
 					if err := n.Err(); err != nil && strings.Contains(err.Error(), tc.says) {
 						return true
