@@ -15,10 +15,12 @@ var (
 	errSilent       = errors.New("no sign of life within the idle timeout")
 	errSuperseded   = errors.New("the peer has made a new connection")
 	errCrowdedOut   = errors.New("too many unfinished handshakes: the oldest had to go")
+	errNoPeer       = errors.New("the node is no peer any more")
+	errInquiry      = errors.New("it only wanted to know who this is")
 	errClosing      = errors.New("this transport is closing")
 )
 
 var sentinels = []error{
 	errFrameHeader, errFramePayload, errFrameStray, errFrameTooLong, errNotSynod, errMalformed, errUnverified,
-	errClosedByPeer, errSilent, errSuperseded, errCrowdedOut, errClosing,
+	errClosedByPeer, errSilent, errSuperseded, errCrowdedOut, errNoPeer, errInquiry, errClosing,
 }

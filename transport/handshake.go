@@ -38,6 +38,9 @@ func (t *Transport) receiveIntroduction(c *conn) (*hello, error) {
 	if err != nil {
 		return nil, c.refuse(err)
 	}
+	if kind == kindInquiry {
+		return nil, t.account(c)
+	}
 	theirs, err := readHello(kind, kindHello, body)
 	if err != nil {
 		return nil, c.refuse(err)
@@ -67,13 +70,14 @@ func (t *Transport) judge(theirs *hello) error {
 		return &refusal{refusedCluster, fmt.Sprintf("cluster %x is not cluster %x: correct the address or the cluster", theirs.from.Cluster, self.Cluster)}
 	case theirs.to != self.Node:
 		return &refusal{refusedAddressee, fmt.Sprintf("this is node %x and not node %x: correct the address", self.Node, theirs.to)}
-	case t.peers[theirs.from.Node] == nil:
-		return &refusal{refusedUnknown, fmt.Sprintf("node %x is not among the members that node %x knows", theirs.from.Node, self.Node)}
 	case theirs.class >= classes:
 		return &refusal{refusedMalformed, fmt.Sprintf("class %d is unknown", theirs.class)}
 	}
 	if err := t.cfg.Handler.Admit(theirs.from, theirs.greeting); err != nil {
 		return &refusal{refusedByHandler, oneLine(err.Error())}
+	}
+	if t.peers.Load().byNode[theirs.from.Node] == nil {
+		return &refusal{refusedUnknown, fmt.Sprintf("node %x is not among the members that node %x knows", theirs.from.Node, self.Node)}
 	}
 	return nil
 }

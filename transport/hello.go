@@ -40,6 +40,8 @@ const (
 	kindWelcome messageKind = 2 // from the accepting side: its own hello in answer
 	kindBegin   messageKind = 3 // from the dialling side, without a body: frames follow
 	kindRefusal messageKind = 4 // from either side, instead of what it owes: a refusal
+	kindInquiry messageKind = 5 // from the dialling side, instead of a hello, without a body: who are you?
+	kindAccount messageKind = 6 // from the accepting side, in answer, and its last word: its own hello, to nobody
 )
 
 func appendMessage(b []byte, kind messageKind, body []byte) []byte {

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -30,7 +31,7 @@ func (t *Transport) accept() {
 			return
 		case err != nil: // out of file descriptors, say
 			t.strangers.warn(t.log, "cannot accept connections: trying again", err)
-			t.pause(retry.next(0))
+			pause(t.context, retry.next(0))
 		default:
 			retry = backoff{}
 			waiting.enter(c)
@@ -47,7 +48,11 @@ func (t *Transport) serve(c *conn, socket net.Conn, waiting *halfOpen) {
 		t.reportRefusal(theirs, socket.RemoteAddr(), c.finish(err))
 		return
 	}
-	p := t.peers[theirs.from.Node]
+	p := t.peers.Load().byNode[theirs.from.Node]
+	if p == nil {
+		t.reportRefusal(nil, socket.RemoteAddr(), c.finish(errNoPeer))
+		return
+	}
 	err = c.finish(p.receivers[theirs.class].serve(c, theirs.from))
 	if t.context.Err() == nil {
 		p.quiet.warn(p.log, "connection from peer ended", err, "class", theirs.class)
@@ -65,29 +70,32 @@ func (t *Transport) greet(c *conn, socket net.Conn) (*hello, error) {
 	return t.receiveIntroduction(c)
 }
 
-// reportRefusal says why an inbound connection came to nothing. theirs is nil if nothing is known of the peer.
+// reportRefusal says why an inbound connection came to nothing. theirs is nil if nothing is known of the peer. It may be none any more.
 func (t *Transport) reportRefusal(theirs *hello, remote net.Addr, why error) {
-	if t.context.Err() != nil {
+	if t.context.Err() != nil || why == errInquiry {
 		return
 	}
-	if theirs == nil {
+	var p *peer
+	if theirs != nil {
+		p = t.peers.Load().byNode[theirs.from.Node]
+	}
+	if p == nil {
 		t.strangers.warn(t.log, "refused a connection", why, "remote", remote)
 		return
 	}
-	p := t.peers[theirs.from.Node]
 	if r, ok := errors.AsType[*refusedByPeer](why); ok {
 		t.cfg.Handler.Refused(p.Node, r.reason)
 	}
 	p.quiet.warn(p.log, "handshake with peer failed", why, "class", theirs.class)
 }
 
-// pause waits, or until the Transport closes.
-func (t *Transport) pause(d time.Duration) {
+// pause waits, or until the context ends.
+func pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-t.context.Done():
+	case <-ctx.Done():
 	}
 }
 

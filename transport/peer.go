@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 )
@@ -14,19 +15,60 @@ type peer struct {
 	receivers [classes]*receiver
 	quiet     quiet // log lines about failures
 
+	context  context.Context         // ends with the Transport, or when this is no peer any more
+	end      context.CancelCauseFunc // ends the context
+	after    []*peer                 // earlier ones of the same node, which end first
+	launched bool                    // guarded by Transport.state
+	ended    chan struct{}           // closed when every sender has ended
+
 	mu        sync.Mutex        // also held during Connected and Disconnected, to keep their order
 	up        [classes]Identity // by class, who is connected; the zero Identity if none is
 	announced Identity          // whom Connected was called for; zero if Disconnected was called since
 }
 
 func newPeer(t *Transport, cfg Peer) *peer {
-	p := &peer{Peer: cfg, handler: t.cfg.Handler}
+	p := &peer{Peer: cfg, handler: t.cfg.Handler, ended: make(chan struct{})}
+	p.context, p.end = context.WithCancelCause(t.context)
 	p.log = t.log.With("peer", hexID(cfg.Node), "address", cfg.Address)
 	for class := range Class(classes) {
 		p.senders[class] = newSender(t, p, class)
 		p.receivers[class] = newReceiver(t, p, class)
 	}
 	return p
+}
+
+// run dials the peer in every class, until it is none any more.
+func (p *peer) run() {
+	for _, earlier := range p.after {
+		<-earlier.ended
+	}
+	p.after = nil
+	var dialling sync.WaitGroup
+	for _, s := range p.senders {
+		dialling.Go(s.run)
+	}
+	dialling.Wait()
+	close(p.ended)
+}
+
+// leave ends all connections of a node that is no peer any more. It does not wait for that. The caller holds Transport.state.
+func (p *peer) leave() {
+	p.end(errNoPeer)
+	for _, r := range p.receivers {
+		r.leave()
+	}
+	if !p.launched {
+		close(p.ended)
+	}
+}
+
+func (p *peer) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // opened notes that Send can reach who in class.

@@ -50,6 +50,18 @@ func (r *receiver) succeed(c *conn) {
 		r.current.end(errSuperseded)
 	}
 	r.current = c
+	if r.peer.context.Err() != nil {
+		c.end(errNoPeer)
+	}
+}
+
+// leave ends the connection of a node that is no peer any more.
+func (r *receiver) leave() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.current != nil {
+		r.current.end(errNoPeer)
+	}
 }
 
 func (r *receiver) deliver(c *conn, who Identity) error {

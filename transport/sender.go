@@ -39,13 +39,13 @@ func (s *sender) send(payload [][]byte) bool {
 	return true
 }
 
-// run connects, again and again, until the Transport closes.
+// run connects, again and again, until the Transport closes or the node is no peer any more.
 func (s *sender) run() {
 	var retry backoff
-	for s.t.context.Err() == nil {
+	for s.peer.context.Err() == nil {
 		began := time.Now()
 		s.report(s.session())
-		s.t.pause(retry.next(time.Since(began)))
+		pause(s.peer.context, retry.next(time.Since(began)))
 	}
 }
 
@@ -81,11 +81,11 @@ func (s *sender) session() error {
 func (s *sender) dial() (*conn, error) {
 	timeout := s.t.cfg.HandshakeTimeout
 	dialer := net.Dialer{Timeout: timeout}
-	socket, err := dialer.DialContext(s.t.context, "tcp", s.peer.Address)
+	socket, err := dialer.DialContext(s.peer.context, "tcp", s.peer.Address)
 	if err != nil {
 		return nil, err
 	}
-	c, err := newConn(s.t.context, socket, 4<<10, timeout)
+	c, err := newConn(s.peer.context, socket, 4<<10, timeout)
 	if err != nil || s.t.cfg.TLS == nil {
 		return c, err
 	}
@@ -163,7 +163,7 @@ func (s *sender) drain(w *frameWriter) error {
 
 // report logs why a session ended, and tells the Handler of a refusal.
 func (s *sender) report(why error) {
-	if s.t.context.Err() != nil {
+	if s.peer.context.Err() != nil {
 		return
 	}
 	what := "no connection to peer: trying again"

@@ -19,12 +19,12 @@ type ClassStats struct {
 	FramesQueued, BytesQueued     int
 }
 
-// Stats returns the figures of each peer, in the order of Config.Peers. They are read one by one, while traffic goes on.
+// Stats returns the figures of each peer, in the order in which they were given. They are read one by one, while traffic goes on.
 func (t *Transport) Stats() []PeerStats {
-	stats := make([]PeerStats, len(t.cfg.Peers))
-	for i, cfg := range t.cfg.Peers {
-		p := t.peers[cfg.Node]
-		stats[i].Node = cfg.Node
+	peers := t.peers.Load().list
+	stats := make([]PeerStats, len(peers))
+	for i, p := range peers {
+		stats[i].Node = p.Node
 		for class := range p.senders {
 			s, r := p.senders[class], p.receivers[class]
 			c := &stats[i].Classes[class]

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -58,9 +59,10 @@ func (c Class) String() string {
 // Handler is the owner of a Transport. Its methods are called from many goroutines at once. Close waits for
 // calls under way, so none of them may call Close or wait for whoever does.
 type Handler interface {
-	// Admit judges a peer whose address in the cluster is right, once for each connection in either direction, before any frame
+	// Admit judges a peer of the same cluster, once for each connection in either direction, before any frame
 	// passes. An error refuses the connection; its text, cut to one line of 256 bytes, is told to the
 	// peer. The greeting is the peer's Config.Greeting and may be kept. Admit should return within milliseconds.
+	// It is asked about nodes that are not among the peers, too, and may call SetPeers: who is none after that is refused.
 	Admit(peer Identity, greeting []byte) error
 
 	// Receive takes one frame; payload is the callee's from then on. One connection calls it for one frame at a time, and
@@ -97,7 +99,7 @@ type Config struct {
 	// Greeting returns opaque bytes for the peer's Handler.Admit, at most MaxGreetingBytes, asked anew for each
 	// connection from any goroutine. Nil means none.
 	Greeting func() []byte
-	// Peers are the other members; Self is not among them.
+	// Peers are the other members; Self is not among them. SetPeers changes them.
 	Peers []Peer
 	// Listener is already bound. The Transport owns it from New on, if New succeeds.
 	Listener net.Listener
@@ -115,7 +117,7 @@ type Config struct {
 	QueueFrames int
 	QueueBytes  int
 	// MaxHandshakes bounds the inbound connections that have not been admitted yet: one more ends the
-	// oldest of them. Default 64. Beyond those there are never more than two for each peer and class.
+	// oldest of them. Default 64. Beyond those there are never more than two for each peer and class, removed ones that are ending aside.
 	MaxHandshakes int
 	// HandshakeTimeout bounds the time from dialling or accepting to the first frame. Default 5 s.
 	HandshakeTimeout time.Duration
@@ -129,14 +131,15 @@ type Transport struct {
 	cfg       Config
 	log       *slog.Logger
 	serverTLS *tls.Config // nil for plain TCP
-	peers     map[uint64]*peer
+	peers     atomic.Pointer[peerSet]
 	strangers quiet // log lines about inbound connections that were not admitted
 
 	context context.Context
 	cancel  context.CancelFunc
 	running sync.WaitGroup
-	state   sync.Mutex // guards started, and makes Close wait for Close
+	state   sync.Mutex // guards started, the end of context, and changes of peers; nothing waits under it
 	started bool
+	closing sync.Once // makes Close wait for Close
 }
 
 // New checks cfg and makes a Transport that is still at rest: Start sets it going.
@@ -145,14 +148,12 @@ func New(cfg Config) (*Transport, error) {
 	if err := validate(&cfg); err != nil {
 		return nil, fmt.Errorf("transport: %w", err)
 	}
-	t := &Transport{cfg: cfg, log: cfg.Logger, peers: make(map[uint64]*peer, len(cfg.Peers))}
+	t := &Transport{cfg: cfg, log: cfg.Logger}
 	if cfg.TLS != nil {
 		t.serverTLS = serverTLS(cfg.TLS)
 	}
 	t.context, t.cancel = context.WithCancel(context.Background())
-	for _, p := range cfg.Peers {
-		t.peers[p.Node] = newPeer(t, p)
-	}
+	t.peers.Store(t.replacePeers(&peerSet{}, cfg.Peers))
 	return t, nil
 }
 
@@ -193,15 +194,8 @@ func validate(cfg *Config) error {
 	case cfg.MaxHandshakes < 0 || cfg.HandshakeTimeout < 0 || cfg.IdleTimeout < 0:
 		return errors.New("MaxHandshakes, HandshakeTimeout and IdleTimeout must not be negative")
 	}
-	seen := map[uint64]bool{0: true, cfg.Self.Node: true}
-	for _, p := range cfg.Peers {
-		if seen[p.Node] {
-			return fmt.Errorf("peer %x is 0, this node itself, or listed twice: list each other member once", p.Node)
-		}
-		seen[p.Node] = true
-		if _, _, err := net.SplitHostPort(p.Address); err != nil {
-			return fmt.Errorf("address %q of peer %x: %w: write host:port", p.Address, p.Node, err)
-		}
+	if err := validatePeers(cfg.Self.Node, cfg.Peers); err != nil {
+		return err
 	}
 	return validateTLS(cfg.TLS)
 }
@@ -215,24 +209,22 @@ func (t *Transport) Start() {
 	}
 	t.started = true
 	t.running.Go(t.accept)
-	for _, p := range t.peers {
-		for _, s := range p.senders {
-			t.running.Go(s.run)
-		}
+	for _, p := range t.peers.Load().list {
+		t.launch(p)
 	}
 }
 
 // Close ends all connections, drops what is queued, and returns when every goroutine of the Transport has ended and the
 // Handler will not be called again. It closes the listener. The error is the listener's.
 func (t *Transport) Close() error {
-	t.state.Lock()
-	defer t.state.Unlock()
-	if t.context.Err() != nil {
-		return nil
-	}
-	t.cancel()
-	err := t.cfg.Listener.Close()
-	t.running.Wait()
+	var err error
+	t.closing.Do(func() {
+		t.state.Lock()
+		t.cancel()
+		t.state.Unlock()
+		err = t.cfg.Listener.Close()
+		t.running.Wait()
+	})
 	if err != nil {
 		return fmt.Errorf("transport: close listener: %w", err)
 	}
@@ -245,6 +237,6 @@ func (t *Transport) Close() error {
 //
 // The slices, and the list of them, must not be changed after; they may be sent to several peers.
 func (t *Transport) Send(to uint64, class Class, payload ...[]byte) bool {
-	p := t.peers[to]
+	p := t.peers.Load().byNode[to]
 	return p != nil && p.senders[class].send(payload)
 }
