@@ -75,7 +75,7 @@ It speaks the etcd v3 API: etcdctl and every etcd client work on it.`,
 		return usageError{fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
-	root.AddCommand(newServe(stdout, stderr), newUp(stdout), newStatus(stdout), newDisk(stdout), newSnapshot(stdout), newVersion(stdout))
+	root.AddCommand(newServe(stdout, stderr), newUp(stdout), newStatus(stdout), newBench(stdout, stderr), newDisk(stdout), newSnapshot(stdout), newVersion(stdout))
 	return root
 }
 

@@ -204,7 +204,7 @@ func TestProfilesAreServedOnlyWhenAskedFor(t *testing.T) {
 		a := newAlone(t)
 		p := a.serve(t, fmt.Sprintf("--enable-pprof=%v", enabled))
 		p.await(readyLine)
-		o := statusOptions{endpoints: []string{a.client}}
+		o := statusOptions{reach: reach{endpoints: []string{a.client}}}
 		client, err := o.client()
 		if err != nil {
 			t.Fatal(err)
@@ -344,6 +344,17 @@ func TestUsageErrors(t *testing.T) {
 		{"synod", "status --endpoints=nowhere", "no client address"},
 		{"synod", "status --endpoints=ftp://h:1", "no client address"},
 		{"synod", "status --cacert=missing.pem", "--cacert"},
+		{"synod", "bench nonsense", "unknown argument"},
+		{"synod", "bench put --clients=0", "--clients: 0 is not from 1 to"},
+		{"synod", "bench put --value-bytes=99999999", "--value-bytes"},
+		{"synod", "bench put --rate=-1", "--rate"},
+		{"synod", "bench put --duration=0s", "--duration"},
+		{"synod", "bench put --prefix=", "--prefix"},
+		{"synod", "bench put --user=root", "write name:password"},
+		{"synod", "bench range --endpoints=nowhere", "no client address"},
+		{"synod", "bench txn --endpoints=http://h:1,https://h:2", "all as https://"},
+		{"synod", "bench watch --watch=all", "none of key, prefix and idle"},
+		{"synod", "bench watch --watchers=1 --streams=2", "--streams: 2 is not from 0 to 1"},
 		{"synod", "version nonsense", "unknown argument"},
 	} {
 		dir := t.TempDir()
@@ -363,6 +374,9 @@ func TestHelpIsAsItWasAgreed(t *testing.T) {
 		{"help.txt", "--help"},
 		{"help-up.txt", "up --help"},
 		{"help-status.txt", "status --help"},
+		{"help-bench.txt", "bench --help"},
+		{"help-bench-put.txt", "bench put --help"},
+		{"help-bench-watch.txt", "bench watch --help"},
 		{"help-disk.txt", "disk --help"},
 		{"help-disk-dump.txt", "disk dump --help"},
 		{"help-version.txt", "version --help"},

@@ -3,8 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,9 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
-	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
@@ -27,15 +23,12 @@ const (
 	statusTimeout = 5 * time.Second
 	// reportLimit bounds a report, in bytes.
 	reportLimit = 1 << 20
-	// endpointLimit bounds the endpoints of one call, all of which are asked at once.
-	endpointLimit = 128
 )
 
 // statusOptions are the flags of `synod status`.
 type statusOptions struct {
-	endpoints         []string
-	asJSON            bool
-	cacert, cert, key string
+	reach
+	asJSON bool
 }
 
 func newStatus(stdout io.Writer) *cobra.Command {
@@ -55,11 +48,8 @@ The exit code is 1 if any member is unreachable or there is no leader.`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return showStatus(c.Context(), o, stdout) },
 	}
-	c.Flags().StringSliceVar(&o.endpoints, "endpoints", []string{"127.0.0.1:2379"}, "client addresses of the members, host:port or URL")
+	o.addFlags(c)
 	c.Flags().BoolVar(&o.asJSON, "json", false, "print JSON")
-	c.Flags().StringVar(&o.cacert, "cacert", "", "CA that signs the members' certificates, for https:// endpoints")
-	c.Flags().StringVar(&o.cert, "cert", "", "certificate to show to the members")
-	c.Flags().StringVar(&o.key, "key", "", "key of --cert")
 	return c
 }
 
@@ -111,45 +101,12 @@ func verdict(rows []row) error {
 	return nil
 }
 
-func (o statusOptions) client() (*http.Client, error) {
-	config := &tls.Config{}
-	if o.cacert != "" {
-		pem, err := os.ReadFile(o.cacert)
-		if err != nil {
-			return nil, fmt.Errorf("--cacert: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("--cacert: %s holds no certificate in PEM form", o.cacert)
-		}
-	}
-	if o.cert != "" || o.key != "" {
-		pair, err := tls.LoadX509KeyPair(o.cert, o.key)
-		if err != nil {
-			return nil, fmt.Errorf("--cert, --key: %w", err)
-		}
-		config.Certificates = []tls.Certificate{pair}
+func (o *statusOptions) client() (*http.Client, error) {
+	config, err := o.tlsConfig()
+	if err != nil {
+		return nil, err
 	}
 	return &http.Client{Timeout: statusTimeout, Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}, nil
-}
-
-func (o statusOptions) urls() ([]string, error) {
-	if len(o.endpoints) == 0 || len(o.endpoints) > endpointLimit {
-		return nil, fmt.Errorf("--endpoints: give 1 to %d addresses", endpointLimit)
-	}
-	urls := make([]string, len(o.endpoints))
-	for i, endpoint := range o.endpoints {
-		text := strings.TrimSpace(endpoint)
-		if !strings.Contains(text, "://") {
-			text = "http://" + text
-		}
-		u, err := url.Parse(text)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Port() == "" || strings.Trim(u.Path, "/") != "" {
-			return nil, fmt.Errorf("--endpoints: %q is no client address; write host:port or http://host:port", endpoint)
-		}
-		urls[i] = u.Scheme + "://" + u.Host
-	}
-	return urls, nil
 }
 
 // answer is what became of asking one endpoint: a report or an error.
@@ -159,13 +116,13 @@ type answer struct {
 	err      error
 }
 
-func askAll(ctx context.Context, client *http.Client, urls []string) []answer {
+func askAll(ctx context.Context, client *http.Client, urls []*url.URL) []answer {
 	answers := make([]answer, len(urls))
 	var asking sync.WaitGroup
 	for i, u := range urls {
 		asking.Go(func() {
-			r, err := ask(ctx, client, u)
-			answers[i] = answer{endpoint: u, report: r, err: err}
+			r, err := ask(ctx, client, u.String())
+			answers[i] = answer{endpoint: u.String(), report: r, err: err}
 		})
 	}
 	asking.Wait()

@@ -76,7 +76,7 @@ func TestStatusShowsEveryMemberAndJudges(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var out bytes.Buffer
-			err := showStatus(t.Context(), statusOptions{endpoints: test.endpoints}, &out)
+			err := showStatus(t.Context(), statusOptions{reach: reach{endpoints: test.endpoints}}, &out)
 			if test.wantErr == "" && err != nil || test.wantErr != "" && (err == nil || !strings.Contains(err.Error(), test.wantErr)) {
 				t.Errorf("error %v, want %q", err, test.wantErr)
 			}
@@ -93,7 +93,7 @@ func TestStatusShowsEveryMemberAndJudges(t *testing.T) {
 func TestStatusAsJSONCarriesTheWholeReport(t *testing.T) {
 	m1 := serveStatus(t, "m1", fakeMember(1, 1, 100, 2, 3))
 	var out bytes.Buffer
-	if err := showStatus(t.Context(), statusOptions{endpoints: []string{m1}, asJSON: true}, &out); err != nil {
+	if err := showStatus(t.Context(), statusOptions{reach: reach{endpoints: []string{m1}}, asJSON: true}, &out); err != nil {
 		t.Fatal(err)
 	}
 	var rows []row

@@ -7,7 +7,6 @@ package load
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -125,7 +124,7 @@ func (r *Running) do(ctx context.Context, client, n int, since time.Time) {
 	switch {
 	case err != nil && ctx.Err() != nil: // abandoned
 	case err != nil:
-		r.recorder.failed(client, fmt.Errorf("after %v: %w", took.Round(time.Millisecond), err))
+		r.recorder.failed(client, err)
 	default:
 		r.answered.Add(1)
 		if !since.Before(r.begin) {

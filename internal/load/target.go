@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -14,7 +15,11 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 )
+
+// scheme makes gRPC dial an endpoint as it is.
+const scheme = "passthrough:///"
 
 // Target is a store that is reached over a number of connections.
 type Target struct {
@@ -32,7 +37,7 @@ func Dial(endpoints []string, connections int, security *tls.Config) (*Target, e
 	}
 	t := new(Target)
 	for i := range connections {
-		conn, err := grpc.NewClient("passthrough:///"+endpoints[i%len(endpoints)], grpc.WithTransportCredentials(transport),
+		conn, err := grpc.NewClient(scheme+endpoints[i%len(endpoints)], grpc.WithTransportCredentials(transport),
 			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32), grpc.MaxCallSendMsgSize(math.MaxInt32)))
 		if err != nil {
 			return nil, errors.Join(err, t.Close())
@@ -92,7 +97,16 @@ func (t *Target) reason(conn *grpc.ClientConn) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_, err := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte{0}, Serializable: true})
-	return fmt.Errorf("%s cannot be reached: %w", conn.CanonicalTarget(), err)
+	return fmt.Errorf("%s cannot be reached: %s", strings.TrimPrefix(conn.Target(), scheme), status.Convert(err).Message())
+}
+
+// Count returns how many keys there are, by a linearizable read.
+func (t *Target) Count(ctx context.Context, keys Keys) (int64, error) {
+	response, err := t.kv[0].Range(t.as(ctx), &pb.RangeRequest{Key: []byte(keys.Prefix), RangeEnd: prefixEnd(keys.Prefix), CountOnly: true})
+	if err != nil {
+		return 0, err
+	}
+	return response.Count, nil
 }
 
 // kvOf returns the key-value service on the connection of a client.
