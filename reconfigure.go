@@ -52,10 +52,13 @@ var (
 	ErrNoSuchMember = errors.New("synod: no such member")
 	ErrMemberExists = errors.New("synod: there is such a member already")
 
-	// ErrNotLearner means that the member to be promoted votes already, or has not come yet.
+	// ErrAddressTaken means that another member is to be found at the address.
+	ErrAddressTaken = errors.New("synod: another member has this address")
+
+	// ErrNotLearner means that the member to be promoted votes already, or will as soon as it has caught up.
 	ErrNotLearner = errors.New("synod: the member is no learner")
 
-	// ErrNotCaughtUp means that the member to be promoted cannot be heard, or is too far behind.
+	// ErrNotCaughtUp means that the member to be promoted has not come yet, cannot be heard, or is too far behind.
 	ErrNotCaughtUp = errors.New("synod: the learner has not caught up")
 
 	// ErrRemoved means that this node is no member any more.
@@ -161,11 +164,14 @@ func (n *Node) heard() map[paxos.NodeID]paxos.PeerStatus {
 }
 
 // AddMember invites a node: it becomes a member without an incarnation and without a role, to be found at address. Once it has come (Config.Join) it learns, and once it has caught up the leader gives it the
-// roles; but if they are those of a learner alone it stays one until PromoteMember. The errors are those of Reconfigure, and ErrMemberExists.
+// roles; but if they are those of a learner alone it stays one until PromoteMember. The errors are those of Reconfigure, ErrMemberExists, and ErrAddressTaken.
 func (n *Node) AddMember(ctx context.Context, id paxos.NodeID, address string, roles paxos.Role) error {
 	return n.edit(ctx, func(m Membership, members []paxos.Member) ([]paxos.Member, error) {
 		if _, exists := m.Member(id); exists {
 			return nil, fmt.Errorf("%w: %x", ErrMemberExists, uint64(id))
+		}
+		if err := judgeAddress(members, id, address); err != nil {
+			return nil, err
 		}
 		return append(members, paxos.Member{ID: id, Invited: roles, Address: address}), nil
 	})
@@ -187,19 +193,32 @@ func (n *Node) ReplaceMember(ctx context.Context, id paxos.NodeID) error {
 	})
 }
 
-// UpdateMember says where a member is found from now on. The errors are those of RemoveMember.
+// UpdateMember says where a member is found from now on. The errors are those of RemoveMember, and ErrAddressTaken.
 func (n *Node) UpdateMember(ctx context.Context, id paxos.NodeID, address string) error {
 	return n.editMember(ctx, id, func(members []paxos.Member, i int) ([]paxos.Member, error) {
 		members[i].Address = address
-		return members, nil
+		return members, judgeAddress(members, id, address)
 	})
+}
+
+// judgeAddress refuses an address that somebody else has.
+func judgeAddress(members []paxos.Member, id paxos.NodeID, address string) error {
+	for _, m := range members {
+		if m.ID != id && m.Address == address {
+			return fmt.Errorf("%w: %s is that of %x", ErrAddressTaken, address, uint64(m.ID))
+		}
+	}
+	return nil
 }
 
 // PromoteMember makes a learner a full member. The errors are those of RemoveMember, ErrNotLearner, and ErrNotCaughtUp.
 func (n *Node) PromoteMember(ctx context.Context, id paxos.NodeID) error {
 	return n.editMember(ctx, id, func(members []paxos.Member, i int) ([]paxos.Member, error) {
-		if m := members[i]; m.Incarnation == 0 || m.Roles&paxos.Acceptor != 0 {
+		switch m := members[i]; {
+		case (m.Roles|m.Invited)&paxos.Acceptor != 0:
 			return nil, fmt.Errorf("%w: %x", ErrNotLearner, uint64(id))
+		case m.Incarnation == 0:
+			return nil, fmt.Errorf("%w: %x has not come yet", ErrNotCaughtUp, uint64(id))
 		}
 		if err := n.judgeLag(members[i]); err != nil {
 			return nil, err

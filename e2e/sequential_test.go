@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-
 	"synod.dev/synod"
 	"synod.dev/synod/etcdapi"
 	"synod.dev/synod/etcdapi/sequential"
@@ -24,7 +22,7 @@ func startSequential(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	members, err := etcdapi.OpenMembers(filepath.Join(t.TempDir(), "members"), []*pb.Member{{ID: id, PeerURLs: []string{"http://127.0.0.1:2380"}}}, fail)
+	members, err := etcdapi.OpenMembers(filepath.Join(t.TempDir(), "members"), fail)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +35,7 @@ func startSequential(t testing.TB) string {
 		t.Fatal(err)
 	}
 	server, err := etcdapi.New(etcdapi.Config{
-		Node: sequential.New(id, 1, machines), Observer: etcdapi.NewObserver(), Store: store, Members: members,
+		Node: sequential.New(id, 1, machines, "127.0.0.1:1"), Observer: etcdapi.NewObserver(), Store: store, Members: members,
 		Listeners: []etcdapi.Listener{{Listener: listener}}, BcryptCost: 4,
 	})
 	if err != nil {

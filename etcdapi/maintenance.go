@@ -32,6 +32,9 @@ func (s *maintenanceService) Status(context.Context, *pb.StatusRequest) (*pb.Sta
 		RaftTerm:         s.term(),
 		DowngradeInfo:    &pb.DowngradeInfo{},
 	}
+	if self, ok := s.node.Membership().Member(paxos.NodeID(s.member)); ok {
+		resp.IsLearner = !votes(self)
+	}
 	if node.Leader == 0 {
 		resp.Errors = append(resp.Errors, "etcdserver: no leader")
 	}

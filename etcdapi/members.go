@@ -1,6 +1,7 @@
 package etcdapi
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ var errMembersFile = errors.New("the file of members is corrupt; remove it, and 
 //
 // It is a machine of its own because names are no part of the keys: they must touch neither revisions nor hashes. Its
 // state is small, changes about once per start of a member, and is kept in one file, replaced as a whole.
-// Apply, Applied and Advance are the node's to call; List may be called from any goroutine.
+// Apply, Applied and Advance are the node's to call; Published may be called from any goroutine.
 type Members struct {
 	files disk.FS
 	path  string
@@ -43,21 +44,16 @@ type Members struct {
 
 	mu    sync.RWMutex
 	saved paxos.Slot   // that the file covers
-	list  []*pb.Member // sorted by their first peer URL; replaced, never changed
+	list  []*pb.Member // who has published: ID, Name and ClientURLs, sorted by ID; replaced, never changed
 }
 
-// OpenMembers reads the state in the file at path, if there is one, over the founders: those who are members, with
-// their IDs and peer URLs. fail is called, once, if the state cannot be saved; the node must not go on then.
-func OpenMembers(path string, founders []*pb.Member, fail func(error)) (*Members, error) {
-	return openMembers(disk.OS(), path, founders, fail)
+// OpenMembers reads the state in the file at path, if there is one. fail is called, once, if the state cannot be saved; the node must not go on then.
+func OpenMembers(path string, fail func(error)) (*Members, error) {
+	return openMembers(disk.OS(), path, fail)
 }
 
-func openMembers(files disk.FS, path string, founders []*pb.Member, fail func(error)) (*Members, error) {
+func openMembers(files disk.FS, path string, fail func(error)) (*Members, error) {
 	m := &Members{files: files, path: path, fail: fail}
-	for _, f := range founders {
-		m.list = append(m.list, &pb.Member{ID: f.ID, PeerURLs: f.PeerURLs})
-	}
-	slices.SortFunc(m.list, func(a, b *pb.Member) int { return slices.Compare(a.PeerURLs, b.PeerURLs) })
 	b, err := readFile(files, path)
 	if err == nil && b != nil {
 		err = m.decode(b)
@@ -68,47 +64,42 @@ func openMembers(files disk.FS, path string, founders []*pb.Member, fail func(er
 	return m, nil
 }
 
-// EncodeMember returns the command by which a member publishes its Name and ClientURLs.
+// EncodeMember returns the command by which a member publishes its Name and ClientURLs. Without either the member is forgotten: it has been removed.
 func EncodeMember(m *pb.Member) ([]byte, error) {
 	return proto.Marshal(&pb.Member{ID: m.ID, Name: m.Name, ClientURLs: m.ClientURLs})
 }
 
-// Apply executes commands made by EncodeMember. The result of each is nil, or an error if it names no member; a command that
+// Apply executes commands made by EncodeMember. The result of each is nil; a command that
 // this version cannot read ends the node, because skipping it would part this replica from the others.
 func (m *Members) Apply(commands []synod.Command) []any {
-	results := make([]any, len(commands))
-	changed := false
-	for i, c := range commands {
+	for _, c := range commands {
 		published := &pb.Member{}
 		if err := proto.Unmarshal(c.Data, published); err != nil {
 			m.fail(fmt.Errorf("slot %d holds a command for the members that cannot be read; run a newer version: %w", c.Slot, err))
-			return results
+			return make([]any, len(commands))
 		}
-		if m.publish(published) {
-			changed = true
-		} else {
-			results[i] = fmt.Errorf("%x is no member", published.ID)
-		}
+		m.publish(published)
 		m.applied = c.Slot
 	}
-	if changed {
+	if len(commands) > 0 {
 		m.save()
 	}
-	return results
+	return make([]any, len(commands))
 }
 
-// publish takes on what a member says of itself, and reports whether it is a member.
-func (m *Members) publish(published *pb.Member) bool {
+// publish takes on what a member says of itself.
+func (m *Members) publish(p *pb.Member) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	i := slices.IndexFunc(m.list, func(known *pb.Member) bool { return known.ID == published.ID })
-	if i < 0 {
-		return false
-	}
 	list := slices.Clone(m.list)
-	list[i] = &pb.Member{ID: list[i].ID, PeerURLs: list[i].PeerURLs, Name: published.Name, ClientURLs: published.ClientURLs}
+	i, known := slices.BinarySearchFunc(list, p.ID, func(m *pb.Member, id uint64) int { return cmp.Compare(m.ID, id) })
+	if known {
+		list = slices.Delete(list, i, i+1)
+	}
+	if p.Name != "" || len(p.ClientURLs) > 0 {
+		list = slices.Insert(list, i, &pb.Member{ID: p.ID, Name: p.Name, ClientURLs: p.ClientURLs})
+	}
 	m.list = list
-	return true
 }
 
 // Applied returns the last slot that the file covered when it was opened, or has been saved since.
@@ -126,8 +117,17 @@ func (m *Members) Advance(slot paxos.Slot) {
 	}
 }
 
-// List returns the members as etcd orders them, by peer URL. The caller must not change them.
-func (m *Members) List() []*pb.Member {
+// Published returns what a member has published: its ID, Name and ClientURLs. It has nothing but the ID if that is nothing, or if it is no member. The caller must not change it.
+func (m *Members) Published(id uint64) *pb.Member {
+	for _, p := range m.all() {
+		if p.ID == id {
+			return p
+		}
+	}
+	return &pb.Member{ID: id}
+}
+
+func (m *Members) all() []*pb.Member {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.list

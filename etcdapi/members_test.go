@@ -17,15 +17,10 @@ import (
 	"synod.dev/synod/paxos"
 )
 
-var founders = []*pb.Member{
-	{ID: 1, PeerURLs: []string{"http://b:1"}},
-	{ID: 2, PeerURLs: []string{"http://a:1"}},
-}
-
 // mustOpenMembers opens the members in dir and demands that they do not fail.
 func mustOpenMembers(t *testing.T, path string) *Members {
 	t.Helper()
-	m, err := OpenMembers(path, founders, func(err error) { t.Errorf("failed: %v", err) })
+	m, err := OpenMembers(path, func(err error) { t.Errorf("failed: %v", err) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,23 +38,26 @@ func publication(t *testing.T, slot paxos.Slot, m *pb.Member) synod.Command {
 
 func wantMembers(t *testing.T, m *Members, want ...*pb.Member) {
 	t.Helper()
-	list := &pb.MemberListResponse{Members: m.List()}
+	list := &pb.MemberListResponse{Members: m.all()}
 	if !proto.Equal(list, &pb.MemberListResponse{Members: want}) {
 		t.Errorf("members %v, not %v", list.Members, want)
 	}
 }
 
-func TestMembersHaveNoNameUntilTheyPublishIt(t *testing.T) {
+func TestMembersHaveNoNameUntilTheyPublishItAndNoneOnceTheyAreRemoved(t *testing.T) {
 	m := mustOpenMembers(t, filepath.Join(t.TempDir(), "members"))
-	wantMembers(t, m, &pb.Member{ID: 2, PeerURLs: []string{"http://a:1"}}, &pb.Member{ID: 1, PeerURLs: []string{"http://b:1"}})
-	if got := m.Apply([]synod.Command{
+	wantMembers(t, m)
+	m.Apply([]synod.Command{
+		publication(t, 3, &pb.Member{ID: 7, ClientURLs: []string{"http://c:2"}}),
 		publication(t, 3, &pb.Member{ID: 1, Name: "one", ClientURLs: []string{"http://b:2"}, PeerURLs: []string{"http://evil:1"}}),
-		publication(t, 3, &pb.Member{ID: 9, Name: "nobody"}),
-	}); got[0] != nil || got[1] == nil {
-		t.Errorf("results %v", got)
+	})
+	one, seven := &pb.Member{ID: 1, Name: "one", ClientURLs: []string{"http://b:2"}}, &pb.Member{ID: 7, ClientURLs: []string{"http://c:2"}}
+	wantMembers(t, m, one, seven)
+	if got := m.Published(9); !proto.Equal(got, &pb.Member{ID: 9}) {
+		t.Errorf("who has published nothing has published %v", got)
 	}
-	wantMembers(t, m, &pb.Member{ID: 2, PeerURLs: []string{"http://a:1"}},
-		&pb.Member{ID: 1, PeerURLs: []string{"http://b:1"}, Name: "one", ClientURLs: []string{"http://b:2"}})
+	m.Apply([]synod.Command{publication(t, 4, &pb.Member{ID: 1}), publication(t, 5, &pb.Member{ID: 4})})
+	wantMembers(t, m, seven)
 }
 
 func TestMembersOutliveARestart(t *testing.T) {
@@ -70,7 +68,7 @@ func TestMembersOutliveARestart(t *testing.T) {
 	}
 	m.Apply([]synod.Command{publication(t, 3, &pb.Member{ID: 1, Name: "one"}), publication(t, 5, &pb.Member{ID: 1, Name: "uno"})})
 	again := mustOpenMembers(t, path)
-	wantMembers(t, again, m.List()...)
+	wantMembers(t, again, m.all()...)
 	if m.Applied() != 5 || again.Applied() != 5 {
 		t.Errorf("at slot %d before and %d after", m.Applied(), again.Applied())
 	}
@@ -101,13 +99,13 @@ func TestMembersOutliveAPowerCutAtAnyInstant(t *testing.T) {
 		if err := files.MkdirAll(dir); err != nil {
 			t.Fatal(err)
 		}
-		m, err := openMembers(files, path, founders, func(err error) { t.Errorf("failed: %v", err) })
+		m, err := openMembers(files, path, func(err error) { t.Errorf("failed: %v", err) })
 		if err != nil {
 			t.Fatal(err)
 		}
 		cut := func() {
 			cuts++
-			found, err := openMembers(files.Crash(choices.IntN), path, founders, nil)
+			found, err := openMembers(files.Crash(choices.IntN), path, nil)
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
@@ -115,8 +113,8 @@ func TestMembersOutliveAPowerCutAtAnyInstant(t *testing.T) {
 			if found.Applied() > 0 {
 				want = name(found.Applied())
 			}
-			if found.Applied() < m.Applied() || found.List()[1].Name != want {
-				t.Fatalf("seed %d: found slot %d of %d, and the name %q", seed, found.Applied(), m.Applied(), found.List()[1].Name)
+			if found.Applied() < m.Applied() || found.Published(1).Name != want {
+				t.Fatalf("seed %d: found slot %d of %d, and the name %q", seed, found.Applied(), m.Applied(), found.Published(1).Name)
 			}
 		}
 		files.Intercept(func(disk.Call) error { cut(); return nil })
@@ -137,7 +135,7 @@ func TestAFailureOfTheDiskFailsTheMembers(t *testing.T) {
 			t.Fatal(err)
 		}
 		var failure error
-		m, err := openMembers(files, "/m/members", founders, func(err error) { failure = err })
+		m, err := openMembers(files, "/m/members", func(err error) { failure = err })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +149,7 @@ func TestAFailureOfTheDiskFailsTheMembers(t *testing.T) {
 
 func TestACommandThatCannotBeReadFailsTheMembers(t *testing.T) {
 	var failure error
-	m, err := OpenMembers(filepath.Join(t.TempDir(), "members"), founders, func(err error) { failure = err })
+	m, err := OpenMembers(filepath.Join(t.TempDir(), "members"), func(err error) { failure = err })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +174,7 @@ func TestACorruptFileOfMembersIsRefused(t *testing.T) {
 			if err := os.WriteFile(path, corrupt, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := OpenMembers(path, founders, nil); !errors.Is(err, errMembersFile) || !strings.Contains(err.Error(), path) {
+			if _, err := OpenMembers(path, nil); !errors.Is(err, errMembersFile) || !strings.Contains(err.Error(), path) {
 				t.Errorf("%s at byte %d: %v", what, n, err)
 			}
 		}
@@ -207,11 +205,7 @@ func TestAMemberPublishesItselfOnceTheLogTakesIt(t *testing.T) {
 		t.Error("published without a leader")
 	}
 	s.node.failWith(nil)
-	if err := s.publishOnce(); err != nil || s.members.List()[0].Name != "other" {
-		t.Errorf("%v, %v", s.members.List(), err)
-	}
-	s.self = &pb.Member{ID: 8}
-	if err := s.publishOnce(); err == nil {
-		t.Error("one who is no member was published")
+	if err := s.publishOnce(); err != nil || s.members.Published(uint64(testMember)).Name != "other" {
+		t.Errorf("%v, %v", s.members.all(), err)
 	}
 }

@@ -41,7 +41,7 @@ func (m *Members) Receive(slot paxos.Slot, r io.Reader) (synod.Installation, err
 	if len(content) > membersFileMax {
 		return nil, errMembersFile
 	}
-	received := &Members{list: m.List()}
+	received := &Members{}
 	if err := received.decode(content); err != nil {
 		return nil, err
 	}

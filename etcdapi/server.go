@@ -39,6 +39,7 @@ const (
 
 	DefaultProgressInterval = 10 * time.Minute
 	DefaultTokenTTL         = 5 * time.Minute
+	DefaultMaxLearners      = 1
 )
 
 // MinProgressInterval is the least progress interval, as in etcd.
@@ -75,6 +76,12 @@ type Replicator interface {
 	Leader() (paxos.NodeID, paxos.Ballot)
 	// MoveLeader hands leadership to another member.
 	MoveLeader(ctx context.Context, to paxos.NodeID) error
+	// Membership returns who the members are; the others change that.
+	Membership() synod.Membership
+	AddMember(ctx context.Context, id paxos.NodeID, address string, roles paxos.Role) error
+	RemoveMember(ctx context.Context, id paxos.NodeID) error
+	UpdateMember(ctx context.Context, id paxos.NodeID, address string) error
+	PromoteMember(ctx context.Context, id paxos.NodeID) error
 	Status() synod.Status
 }
 
@@ -125,6 +132,13 @@ type Config struct {
 	// ProgressInterval is how often watchers that ask for it, and have had no events, are told how far they are. At least MinProgressInterval.
 	ProgressInterval time.Duration
 
+	// PeerScheme is "http", or "https" if the members speak TLS with each other: their peer URLs begin with it. Default: "http".
+	PeerScheme string
+	// Strict turns changes of membership away that etcd would turn away: while members cannot be reached, or have not started.
+	Strict bool
+	// MaxLearners bounds the members without a vote. Default: 1.
+	MaxLearners int
+
 	// AutoCompaction is what the leader compacts without being asked; the same on every member.
 	AutoCompaction AutoCompaction
 
@@ -160,6 +174,11 @@ type Server struct {
 	autoCompaction  AutoCompaction
 	snapshotDir     string
 	snapshots       chan struct{} // a token for each that is being made
+
+	peerScheme  string
+	strict      bool
+	maxLearners int
+	reached     atomic.Pointer[map[paxos.NodeID]time.Time] // since when, see keepReach
 
 	progressInterval time.Duration
 	leaderTimeout    time.Duration
@@ -205,6 +224,9 @@ func New(config Config) (*Server, error) {
 		autoCompaction:  config.AutoCompaction,
 		snapshotDir:     config.SnapshotDir,
 		snapshots:       make(chan struct{}, snapshotsMax),
+		peerScheme:      cmp.Or(config.PeerScheme, "http"),
+		strict:          config.Strict,
+		maxLearners:     cmp.Or(config.MaxLearners, DefaultMaxLearners),
 		listeners:       config.Listeners,
 
 		progressInterval: max(cmp.Or(config.ProgressInterval, DefaultProgressInterval), MinProgressInterval),
@@ -215,6 +237,7 @@ func New(config Config) (*Server, error) {
 		tokenTTL:       cmp.Or(config.TokenTTL, DefaultTokenTTL),
 		clientCertAuth: config.ClientCertAuth,
 	}
+	s.reached.Store(&map[paxos.NodeID]time.Time{})
 	s.renewals = renewals{server: s, running: map[kv.Token]struct{}{}}
 	s.tokens = simpleTokens{s}
 	if config.JWT != nil {
@@ -239,7 +262,7 @@ func New(config Config) (*Server, error) {
 	return s, nil
 }
 
-// serveGRPC makes the gRPC server and registers every service of etcd's on it; what does not exist yet answers Unimplemented.
+// serveGRPC makes the gRPC server and registers every service of etcd's on it.
 func (s *Server) serveGRPC(maxConcurrentStreams uint32) {
 	s.grpc = grpc.NewServer(
 		grpc.Creds(newHandshaken(s.member)),
@@ -297,6 +320,7 @@ func (s *Server) Serve() error {
 	}
 	serving.Go(s.publish)
 	serving.Go(s.followLeader)
+	serving.Go(s.keepReach)
 	serving.Go(s.keepAlives.run)
 	serving.Go(s.keepUpLeases)
 	if s.autoCompaction != (AutoCompaction{}) {

@@ -123,10 +123,7 @@ func serveWith(t testing.TB, store kv.Config, change func(*Config)) *serving {
 	if s.store, err = kv.Open(store); err != nil {
 		t.Fatal(err)
 	}
-	members, err := OpenMembers(filepath.Join(t.TempDir(), "members"), []*pb.Member{
-		{ID: 7, PeerURLs: []string{"http://127.0.0.1:4"}},
-		{ID: uint64(testMember), PeerURLs: []string{"http://127.0.0.1:3"}},
-	}, fail)
+	members, err := OpenMembers(filepath.Join(t.TempDir(), "members"), fail)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +131,8 @@ func serveWith(t testing.TB, store kv.Config, change func(*Config)) *serving {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.node = &node{Node: sequential.New(testMember, testCluster, machines)}
+	s.node = &node{Node: sequential.New(testMember, testCluster, machines, "127.0.0.1:3",
+		paxos.Member{ID: 7, Incarnation: 1, Roles: paxos.FullMember, Address: "127.0.0.1:4"})}
 	l := listen(t)
 	config := Config{
 		Node: s.node, Observer: s.observer, Store: s.store, Members: members, Name: "m3", ClientURLs: []string{"http://127.0.0.1:2"},
@@ -157,7 +155,7 @@ func serveWith(t testing.TB, store kv.Config, change func(*Config)) *serving {
 // awaitPublished waits until the member has published itself, so that it does not show up among the proposals of a test.
 func (s *serving) awaitPublished(t testing.TB) {
 	t.Helper()
-	eventually(t, func() bool { return s.members.List()[0].Name == "m3" })
+	eventually(t, func() bool { return s.members.Published(uint64(testMember)).Name == "m3" })
 }
 
 // eventually waits until ok holds.

@@ -58,7 +58,7 @@ func (s *maintenanceService) Snapshot(_ *pb.SnapshotRequest, stream grpc.ServerS
 
 // origin tells of this cluster what a snapshot of etcd's says.
 func (s *Server) origin() etcdsnapshot.Origin {
-	return etcdsnapshot.Origin{Index: uint64(s.store.Applied()), Term: s.term(), Members: s.members.List(), ClusterVersion: clusterVersion, StorageVersion: storageVersion}
+	return etcdsnapshot.Origin{Index: uint64(s.store.Applied()), Term: s.term(), Members: s.memberList(), ClusterVersion: clusterVersion, StorageVersion: storageVersion}
 }
 
 // snapshotFailed says why a snapshot was not sent: the client's doing, or this member's.

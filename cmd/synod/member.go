@@ -18,8 +18,6 @@ import (
 	"syscall"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-
 	"synod.dev/synod"
 	"synod.dev/synod/disk"
 	"synod.dev/synod/etcdapi"
@@ -66,7 +64,7 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		return nil, err
 	}
 	m.closers = append(m.closers, store.Close)
-	members, err := etcdapi.OpenMembers(filepath.Join(config.DataDir, "members"), founders(config), m.fail)
+	members, err := etcdapi.OpenMembers(filepath.Join(config.DataDir, "members"), m.fail)
 	if err != nil {
 		return nil, err
 	}
@@ -95,6 +93,9 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		MaxConcurrentStreams: config.MaxConcurrentStreams,
 		RequestTimeout:       requestTimeout(config.ElectionTimeout),
 		MinLeaseTTL:          minLeaseTTL(config.ElectionTimeout),
+		PeerScheme:           config.Self.PeerURL.Scheme,
+		Strict:               config.StrictReconfig,
+		MaxLearners:          config.MaxLearners,
 		BcryptCost:           config.BcryptCost,
 		TokenTTL:             config.AuthTokenTTL,
 		JWT:                  signed,
@@ -104,14 +105,6 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		AutoCompaction:       etcdapi.AutoCompaction{Period: config.CompactionPeriod, Revisions: config.CompactionRevisions},
 		Logger:               logger,
 	})
-}
-
-func founders(config *serverconfig.Config) []*pb.Member {
-	var founders []*pb.Member
-	for _, m := range config.Members {
-		founders = append(founders, &pb.Member{ID: m.ID, PeerURLs: []string{m.PeerURL.String()}})
-	}
-	return founders
 }
 
 // signedTokens opens the keys of signed tokens; nil if tokens are simple.

@@ -64,6 +64,9 @@ type Config struct {
 	Gateway     bool
 	QuotaBytes  int64
 
+	StrictReconfig bool
+	MaxLearners    int
+
 	ShowVersion bool
 	Warnings    []string // what the operator should know although it is no error
 
