@@ -15,7 +15,7 @@ import (
 	"synod.dev/synod/paxos"
 )
 
-// photos is a state that is large enough for snapshots of several chunks: a count and a hash of all commands, and the last ones themselves. The result of a command is its place.
+// photos is a state that is large enough for snapshots of several chunks: a count and a hash of all commands, and the last ones themselves. The result of a command is its place, as text.
 type photos struct {
 	mu     sync.Mutex
 	count  uint64
@@ -34,7 +34,7 @@ func (p *photos) Apply(commands []Command) []any {
 		p.sum = sha256.Sum256(append(p.sum[:], c.Data...))
 		p.recent = append(p.recent, bytes.Clone(c.Data))
 		p.recent = p.recent[max(0, len(p.recent)-recentMax):]
-		results[i] = int(p.count)
+		results[i] = fmt.Sprint(p.count)
 	}
 	return results
 }

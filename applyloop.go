@@ -1,6 +1,7 @@
 package synod
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -226,15 +227,19 @@ func (a *applyLoop) readLog(slot, upto paxos.Slot) ([]*paxos.Record, error) {
 func (a *applyLoop) apply(batch []*paxos.Record) error {
 	var commands []Command
 	var ours []uint64 // by command: its number if it is of this node, or 0
+	_, sessioned := a.machine.(*sessions)
 	for _, rec := range batch {
 		var malformed error
 		err := rec.Value.Commands(func(b []byte) {
 			e, err := DecodeEnvelope(b)
+			if err == nil && e.Session != nil && !sessioned {
+				err = errors.New("a command of a session, of which this member keeps none: set Config.Sessions as the others have")
+			}
 			if err != nil {
 				malformed = err
 				return
 			}
-			commands = append(commands, Command{Slot: rec.Slot, Time: e.Time, Source: e.Source, Data: e.Data})
+			commands = append(commands, Command{Slot: rec.Slot, Time: e.Time, Source: e.Source, Data: e.Data, session: e.Session})
 			number := e.Number
 			if e.Origin != a.self {
 				number = 0

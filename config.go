@@ -39,6 +39,9 @@ type Config struct {
 	Dir string
 	// Machine is the state machine that the node replicates; nil on a member that does not learn.
 	Machine StateMachine
+	// Sessions has the node keep a table of sessions beside the machine, so that commands can be executed exactly once; see OpenSession. All members have it set or none has, from the cluster's first command on.
+	// The machine's result of a session's command must be nil, a []byte, a string or an encoding.BinaryMarshaler.
+	Sessions bool
 
 	// Listen is the address to listen on for peers, if not the Address of this node's own Member.
 	Listen string
@@ -105,6 +108,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if err := c.checkRoles(); err != nil {
 		return c, err
+	}
+	if several, ok := c.Machine.(*Machines); ok && c.Sessions && several.index[sessionsSection] != 0 {
+		return c, fmt.Errorf("synod: machine %d cannot be beside sessions, whose table has that number: choose another", sessionsSection)
 	}
 	setDefault(&c.Heartbeat, 100*time.Millisecond)
 	setDefault(&c.ElectionTimeout, max(time.Second, 10*c.Heartbeat))

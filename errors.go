@@ -24,6 +24,20 @@ var (
 	// ErrFailed means the node has stopped for good because its disk or its state could not be trusted; Node.Err says why.
 	ErrFailed = errors.New("synod: node has failed")
 
+	// ErrSessionExpired means the session has ended: it was closed, or not used for its TTL, or too many others have been opened since. The command did not happen at this attempt, and never will at a later one;
+	// if an earlier attempt may have been the one, the error is ErrUnknown as well.
+	ErrSessionExpired = errors.New("synod: the session has ended: open another one")
+
+	// ErrResultForgotten means the command of a session is not executed again, and its result is no longer known to this member: it was acknowledged, or had to make room, or was lost in a crash. It happened, once,
+	// unless it was acknowledged without ever having been handed over.
+	ErrResultForgotten = errors.New("synod: the command is not executed again, and its result is not remembered")
+
+	// ErrSessionFull means more of the session's commands have been executed than its client has acknowledged. The command did not happen.
+	ErrSessionFull = errors.New("synod: too many commands of the session are unacknowledged: it did not happen")
+
+	// ErrNoSessions means Config.Sessions is not set. The command did not happen.
+	ErrNoSessions = errors.New("synod: Config.Sessions is not set: there are no sessions, and it did not happen")
+
 	// ErrReadTimeout means no quorum confirmed, before the context ended, that a read would see every acknowledged write.
 	ErrReadTimeout = errors.New("synod: read could not be confirmed in time")
 )

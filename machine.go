@@ -4,6 +4,7 @@ import (
 	"io"
 
 	"synod.dev/synod/paxos"
+	"synod.dev/synod/session"
 )
 
 // StateMachine is the deterministic machine that a Node replicates. All its methods are called from one goroutine of the node, never two at a
@@ -33,6 +34,8 @@ type Command struct {
 	Time   int64      // of the proposer's clock when it was proposed, nanoseconds since the Unix epoch; see below
 	Source uint64     // who asked, for fairness among sources; 0 if the caller did not say
 	Data   []byte     // as given to Propose
+
+	session *session.Header // nil if it is of no session; the machine need not know
 }
 
 // The Time of a command is the same on every replica, but proposers' clocks differ and a later slot may show an earlier time. A machine that

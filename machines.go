@@ -42,6 +42,14 @@ func NewMachines(machines map[byte]StateMachine) (*Machines, error) {
 // skipTo says that a machine holds the effects of everything up to slot.
 func (m *Machines) skipTo(id byte, slot paxos.Slot) { m.applied[m.index[id]-1] = slot }
 
+// holds reports whether the machine that a command is for has applied it already.
+func (m *Machines) holds(c Command) bool {
+	if len(c.Data) == 0 || m.index[c.Data[0]] == 0 {
+		return false
+	}
+	return c.Slot <= m.applied[m.index[c.Data[0]]-1]
+}
+
 // Address returns data as a command for the machine with this id.
 func Address(id byte, data []byte) []byte {
 	return append(append(make([]byte, 0, len(data)+1), id), data...)

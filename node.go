@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"synod.dev/synod/paxos"
+	"synod.dev/synod/session"
 	"synod.dev/synod/transport"
 	"synod.dev/synod/wal"
 )
@@ -23,6 +24,7 @@ type Node struct {
 	cfg    Config
 	logger *slog.Logger
 
+	machine    StateMachine // Config.Machine, with the sessions before it if there are any
 	log        *wal.Log
 	vital      wal.Vital
 	transport  *transport.Transport
@@ -62,8 +64,11 @@ func Open(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, logger: cfg.Logger.With("member", fmt.Sprintf("%x", uint64(cfg.ID))), log: log, vital: log.Vital(),
+	n := &Node{cfg: cfg, logger: cfg.Logger.With("member", fmt.Sprintf("%x", uint64(cfg.ID))), log: log, vital: log.Vital(), machine: cfg.Machine,
 		inbox: newInbox(), closing: make(chan struct{}), done: make(chan struct{})}
+	if cfg.Sessions {
+		n.machine = newSessions(cfg.Machine)
+	}
 	if err := n.open(); err != nil {
 		log.Close()
 		return nil, err
@@ -79,7 +84,7 @@ func (n *Node) open() error {
 	n.membership = &membership{fs: n.cfg.fs, dir: n.cfg.Dir, incarnation: n.vital.Incarnation}
 	n.sender, n.receiver = newSnapshotSender(n), &snapshotReceiver{n: n}
 	n.pending = newPending(n.cfg.MaxPendingBytes, n.cfg.MaxPending, n.vital.Boot)
-	n.apply = newApplyLoop(n.cfg.ID, n.cfg.Machine, applied, n.pending, n.log.Read, n.Fail)
+	n.apply = newApplyLoop(n.cfg.ID, n.machine, applied, n.pending, n.log.Read, n.Fail)
 	n.apply.missing = n.log.Vital().Trimmed
 	n.disk = newDiskLoop(n.log, func(lsn paxos.LSN) { n.inbox.put(paxos.Event{Kind: paxos.Durable, LSN: lsn}) }, n.Fail, n.onSynced)
 	loop, err := newEventLoop(n, applied)
@@ -167,13 +172,17 @@ func (n *Node) Propose(ctx context.Context, data []byte) (any, error) {
 
 // ProposeFrom is Propose on behalf of a source, a client or tenant for instance: while the cluster is saturated, each source gets an equal share.
 func (n *Node) ProposeFrom(ctx context.Context, source uint64, data []byte) (any, error) {
+	return n.propose(ctx, source, nil, data)
+}
+
+func (n *Node) propose(ctx context.Context, source uint64, h *session.Header, data []byte) (any, error) {
 	if len(data) > n.cfg.MaxCommandBytes {
 		return nil, fmt.Errorf("%w: it has %d bytes, the limit is %d", ErrTooLarge, len(data), n.cfg.MaxCommandBytes)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("synod: %w: the command did not happen", err)
 	}
-	w, err := n.pending.add(source, data)
+	w, err := n.pending.add(source, h, data)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +192,7 @@ func (n *Node) ProposeFrom(ctx context.Context, source uint64, data []byte) (any
 
 // proposal puts a command into its envelope.
 func (n *Node) proposal(w *waiter) paxos.Proposal {
-	e := Envelope{Origin: n.cfg.ID, Number: w.number, Time: time.Now().UnixNano(), Source: w.source, Data: w.data}
+	e := Envelope{Origin: n.cfg.ID, Number: w.number, Time: time.Now().UnixNano(), Source: w.source, Session: w.session, Data: w.data}
 	return paxos.Proposal{Source: w.source, ID: w.number, Data: e.encode()}
 }
 

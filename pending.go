@@ -3,6 +3,8 @@ package synod
 import (
 	"context"
 	"sync"
+
+	"synod.dev/synod/session"
 )
 
 // pending is the commands of this node's callers that wait for an outcome, by their number, with bounds on how many and how big they are.
@@ -22,6 +24,7 @@ type waiter struct {
 	number  uint64
 	source  uint64
 	data    []byte
+	session *session.Header
 	handed  bool         // given to a leader, or on its way: it may happen
 	outcome chan outcome // capacity 1
 }
@@ -39,7 +42,7 @@ func newPending(bytesMax, countMax int, boot uint32) *pending {
 }
 
 // add registers a command and gives it its number.
-func (p *pending) add(source uint64, data []byte) (*waiter, error) {
+func (p *pending) add(source uint64, h *session.Header, data []byte) (*waiter, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err != nil {
@@ -49,7 +52,7 @@ func (p *pending) add(source uint64, data []byte) (*waiter, error) {
 		return nil, ErrOverloaded
 	}
 	w := waiters.Get().(*waiter)
-	w.source, w.data, w.handed = source, data, true
+	w.source, w.session, w.data, w.handed = source, h, data, true
 	p.number(w)
 	p.bytes += len(data)
 	return w, nil

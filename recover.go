@@ -11,12 +11,15 @@ import (
 // recoverMachine brings machine and log together as they were left: it restores the machines in memory from their snapshot, ends an installation that a crash cut short, and refuses
 // what does not belong together. It returns the slot that every machine has applied.
 func (n *Node) recoverMachine() (applied paxos.Slot, err error) {
-	n.sections = sectionsOf(n.cfg.Machine)
+	n.sections = sectionsOf(n.machine)
 	n.files = &snapshotFiles{fs: n.cfg.fs, dir: n.cfg.Dir}
 	if err := n.restoreNewest(); err != nil {
 		return 0, err
 	}
 	applied = appliedByAll(n.sections)
+	if s, ok := n.machine.(*sessions); ok && applied < s.restored {
+		return 0, fmt.Errorf("synod: the table of sessions in %s is of slot %d, a state machine has applied slot %d only, and nobody knows which commands it is to execute: restore the state machine's files, or remove the files snapshot-* as well to have all fetched from another member", n.cfg.Dir, s.restored, applied)
+	}
 	if err := n.endInstallation(applied); err != nil {
 		return 0, fmt.Errorf("synod: cannot end the installation of a snapshot in %s: %w", n.cfg.Dir, err)
 	}

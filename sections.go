@@ -15,17 +15,28 @@ import (
 type section struct {
 	id      byte
 	machine StateMachine
-	memory  Snapshotter // one of these two, or neither
+	memory  keptInMemory // one of these two, or neither
 	durable Durable
 	applied paxos.Slot // of a machine with a disk, or one that was restored: when the node was opened
 	skipTo  func(paxos.Slot)
 }
 
+// keptInMemory is the part of a Snapshotter that copies its state.
+type keptInMemory interface {
+	Snapshot() (Image, error)
+	Restore(r io.Reader) error
+}
+
 func sectionsOf(machine StateMachine) (all []*section) {
+	if s, ok := machine.(*sessions); ok {
+		return s.sections()
+	}
 	add := func(id byte, m StateMachine, skipTo func(paxos.Slot)) {
 		s := &section{id: id, machine: m, applied: m.Applied(), skipTo: skipTo}
 		if s.durable, _ = m.(Durable); s.durable == nil {
-			s.memory, _ = m.(Snapshotter)
+			if snapshotter, ok := m.(Snapshotter); ok {
+				s.memory = snapshotter
+			}
 		}
 		all = append(all, s)
 	}

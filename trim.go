@@ -86,10 +86,39 @@ func (k *keeper) write(taken *images) (bytes int64, err error) {
 	if err == nil {
 		err = file.seal()
 	}
+	if err == nil {
+		err = k.awaitDisks(taken.slot)
+	}
 	if err != nil {
 		return 0, errors.Join(err, file.discard())
 	}
 	return file.bytes, file.publish(taken.slot)
+}
+
+// awaitDisks waits, if there are sessions, until the machines with a disk hold a slot durably. A table of sessions that is restored ahead of its machine would call commands repeated that the machine has yet to execute.
+func (k *keeper) awaitDisks(slot paxos.Slot) error {
+	if !k.n.cfg.Sessions {
+		return nil
+	}
+	ticker := time.NewTicker(trimPeriod)
+	defer ticker.Stop()
+	for {
+		durable, err := k.onDisk()
+		if err != nil {
+			return fmt.Errorf("cannot tell what of the state machine is durable: %w", err)
+		}
+		if durable >= slot {
+			return nil
+		}
+		if err := k.flush(durable); err != nil {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-k.n.done:
+			return ErrClosed
+		}
+	}
 }
 
 // trim trims the log if it is over its bound.
@@ -127,10 +156,16 @@ func (k *keeper) trim() error {
 
 // durable returns the slot up to which every machine would survive a crash.
 func (k *keeper) durable() (slot paxos.Slot, err error) {
-	slot = math.MaxUint64
-	if len(k.memory) > 0 {
-		slot, _ = k.n.files.latest()
+	if slot, err = k.onDisk(); err == nil && len(k.memory) > 0 {
+		newest, _ := k.n.files.latest()
+		slot = min(slot, newest)
 	}
+	return slot, err
+}
+
+// onDisk returns the slot up to which every machine with a disk of its own would.
+func (k *keeper) onDisk() (slot paxos.Slot, err error) {
+	slot = math.MaxUint64
 	for _, s := range k.n.sections {
 		if s.durable == nil {
 			continue
