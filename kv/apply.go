@@ -109,7 +109,7 @@ type writer struct {
 func (s *Store) newWriter() *writer {
 	b := s.db.NewIndexedBatch()
 	return &writer{
-		view:  view{reader: b, revision: s.state.revision, compacted: s.state.compacted, census: s.census, auth: s.auth, alarms: s.alarms},
+		view:  view{reader: b, db: s.db, revision: s.state.revision, compacted: s.state.compacted, census: s.census, auth: s.auth, alarms: s.alarms},
 		store: s, batch: b, state: s.state, dirty: map[string]struct{}{}, notes: s.hub.notes(), leaseClock: s.leaseClock, size: s.size.Load(),
 	}
 }

@@ -25,10 +25,11 @@ func newOnDisk(b *testing.B, n int) *fixture {
 	return f
 }
 
-// BenchmarkApply puts values of 256 bytes, half of them to keys that exist. One operation is one put.
+// BenchmarkApply puts values of 256 bytes, half of them to keys that exist, or to a few that are written again and again. One operation is one put.
 func BenchmarkApply(b *testing.B) {
-	for _, batch := range []int{1, 64, 1024} {
-		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
+	for _, c := range []struct{ batch, keys int }{{1, 200_000}, {64, 200_000}, {1024, 200_000}, {64, 1000}} {
+		batch := c.batch
+		b.Run(fmt.Sprintf("batch=%d/keys=%d", batch, c.keys), func(b *testing.B) {
 			f := newOnDisk(b, 100_000)
 			value := make([]byte, 256)
 			rng := rand.New(rand.NewPCG(1, 2))
@@ -37,7 +38,7 @@ func BenchmarkApply(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				f.slot++
-				req := &pb.PutRequest{Key: numbered(rng.IntN(200_000)), Value: value}
+				req := &pb.PutRequest{Key: numbered(rng.IntN(c.keys)), Value: value}
 				commands = append(commands, synod.Command{Slot: f.slot, Data: encode(b, req)})
 				if len(commands) == batch {
 					f.Apply(commands)

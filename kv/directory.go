@@ -17,8 +17,9 @@ import (
 // database is one Pebble database, in a directory of its own.
 type database struct {
 	*pebble.DB
-	dir   string
-	alive sync.WaitGroup // published states and images that still hold a snapshot of it
+	dir    string
+	alive  sync.WaitGroup // published states and images that still hold a snapshot of it
+	newest *newest
 }
 
 // directory is the store's. The file "active" in it names the directory below it that the store's database is in; without that file it is the first one. Any other database
@@ -133,7 +134,7 @@ func (d *directory) open(name string) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &database{DB: db, dir: name}, nil
+	return &database{DB: db, dir: name, newest: newNewest(newestBytes)}, nil
 }
 
 // create makes an empty database for the state after slot, in the place of whatever an earlier attempt has left.

@@ -108,6 +108,7 @@ func (w *writer) write(v *version, prior version) error {
 	if err := w.batch.Set(w.row, w.value, nil); err != nil {
 		return err
 	}
+	w.db.newest.put(v)
 	w.notes.add(v, prior)
 	if err := w.reattach(v, &prior); err != nil {
 		return err

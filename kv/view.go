@@ -14,7 +14,7 @@ import (
 // being built, and its revision and census move with it. A view is used by one goroutine.
 type view struct {
 	reader    pebble.Reader
-	db        *database // that a reader's view is of
+	db        *database
 	revision  int64
 	compacted int64 // -1 before the first compaction, as in etcd
 	census    *census
@@ -41,10 +41,13 @@ var pointOptions = pebble.IterOptions{LowerBound: []byte{spaceVersions}, UpperBo
 // get returns the newest version of key whose main revision is not above main; its at is zero if there is none.
 // The version's slices are valid until the next get.
 func (v *view) get(key []byte, main int64) (version, error) {
+	if ver, ok := v.db.newest.get(key, main); ok {
+		return ver, nil
+	}
 	return v.getAt(key, revision{main, maxSub})
 }
 
-// getAt is get with a sub-revision.
+// getAt is get with a sub-revision, of what is in the database.
 func (v *view) getAt(key []byte, at revision) (version, error) {
 	if v.point == nil {
 		it, err := v.reader.NewIter(&pointOptions)
