@@ -23,7 +23,7 @@ import (
 
 // MemberAdd invites a member. Its answer has the ID by which it will know itself, and neither name nor client URLs until it has started. A voting member counts in no quorum before it has caught up.
 func (s *clusterService) MemberAdd(ctx context.Context, r *pb.MemberAddRequest) (*pb.MemberAddResponse, error) {
-	address, err := s.peerAddress(r.PeerURLs)
+	address, err := peerAddress(r.PeerURLs)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (s *clusterService) MemberRemove(ctx context.Context, r *pb.MemberRemoveReq
 
 // MemberUpdate changes where a member's peers find it.
 func (s *clusterService) MemberUpdate(ctx context.Context, r *pb.MemberUpdateRequest) (*pb.MemberUpdateResponse, error) {
-	address, err := s.peerAddress(r.PeerURLs)
+	address, err := peerAddress(r.PeerURLs)
 	if err != nil {
 		return nil, err
 	}
@@ -116,8 +116,8 @@ func (s *Server) change(ctx context.Context, fn func(context.Context) error) err
 	return proposeError(bounded, err)
 }
 
-// peerAddress returns the address in the peer URLs that a member is to be found at. Etcd takes several; here a member has one.
-func (s *Server) peerAddress(urls []string) (string, error) {
+// peerAddress returns the address in the peer URLs that a member is to be found at. Etcd takes several; here a member has one. Its scheme may be either: all members speak that of the cluster.
+func peerAddress(urls []string) (string, error) {
 	if len(urls) == 0 {
 		return "", rpctypes.ErrGRPCMemberBadURLs
 	}
@@ -128,11 +128,8 @@ func (s *Server) peerAddress(urls []string) (string, error) {
 	if _, _, err := net.SplitHostPort(u.Host); err != nil {
 		return "", rpctypes.ErrGRPCMemberBadURLs
 	}
-	switch {
-	case len(urls) > 1:
+	if len(urls) > 1 {
 		return "", status.Error(codes.InvalidArgument, "synod: a member has one peer URL; give one")
-	case u.Scheme != s.peerScheme:
-		return "", status.Errorf(codes.InvalidArgument, "synod: the members of this cluster speak %s with each other; give a peer URL that begins with it", s.peerScheme)
 	}
 	return u.Host, nil
 }

@@ -97,7 +97,7 @@ func TestPeerURLsAreJudged(t *testing.T) {
 		"http://127.0.0.1:9/path":      rpctypes.ErrGRPCMemberBadURLs,
 		"ftp://127.0.0.1:9":            rpctypes.ErrGRPCMemberBadURLs,
 		"http://127.0.0.1:4":           rpctypes.ErrGRPCPeerURLExist,
-		"https://127.0.0.1:9":          status.Error(codes.InvalidArgument, "synod: the members of this cluster speak http with each other; give a peer URL that begins with it"),
+		"https://127.0.0.1:4":          rpctypes.ErrGRPCPeerURLExist,
 		"http://a:1 and http://b:1":    rpctypes.ErrGRPCMemberBadURLs,
 		"http://someone@127.0.0.1:999": rpctypes.ErrGRPCMemberBadURLs,
 	} {
