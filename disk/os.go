@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockName is the file whose flock stands for its directory.
-const lockName = "LOCK"
+// LockName is the file whose flock stands for its directory.
+const LockName = "LOCK"
 
 // OS returns the file system of the operating system.
 func OS() FS { return osFS{} }
@@ -71,11 +71,31 @@ func (osFS) SyncDir(dir string) error {
 }
 
 func (osFS) Lock(dir string) (io.Closer, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, LockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, lockedError(dir)
+		}
+		return nil, fmt.Errorf("disk: lock %s: %w", dir, err)
+	}
+	return f, nil
+}
+
+// LockShared keeps owners away from dir until it is closed, for those who only read; several may hold it. It creates nothing, so that it can be had on a disk that must not be
+// written to: a directory without a lock file never had an owner. If there is an owner the error is ErrLocked.
+func LockShared(dir string) (io.Closer, error) {
+	f, err := os.Open(filepath.Join(dir, LockName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return io.NopCloser(nil), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, lockedError(dir)

@@ -53,7 +53,7 @@ var vitalMutants = []Mutant{
 		ID:     "latest-half-written-first",
 		Breaks: "after a start the half that may lack the latest state is written first",
 		File:   "wal/vital.go", Func: "readVital",
-		Old: `	if !holders[1] {
+		Old: `	if v.copies[2] != copyLatest && v.copies[3] != copyLatest {
 		v.halves = [2]int{1, 0}
 	}
 `,

@@ -128,7 +128,17 @@ type vitalFile struct {
 	file     disk.File
 	sequence uint64
 	halves   [2]int // the order to write them in: last the one that surely holds the present state
+	copies   [vitalCopies]copyFate
 }
+
+// copyFate is what a copy was found to be.
+type copyFate uint8
+
+const (
+	copyDamaged copyFate = iota
+	copyOlder
+	copyLatest
+)
 
 // createVital formats dir: after it the vital file holds s, or, after a crash, does not exist.
 func createVital(fs disk.FS, dir string, s state) (err error) {
@@ -151,7 +161,7 @@ func createVital(fs disk.FS, dir string, s state) (err error) {
 func readVital(f disk.File) (*vitalFile, state, error) {
 	v := &vitalFile{file: f, halves: [2]int{0, 1}}
 	var latest state
-	var holders [2]bool // which halves hold the latest
+	var sequences [vitalCopies]uint64 // 0 of what is no sound copy
 	block := make([]byte, vitalBlockBytes)
 	for n := range vitalCopies {
 		if read, _ := f.ReadAt(block, int64(n)*vitalBlockBytes); read < len(block) {
@@ -161,18 +171,27 @@ func readVital(f disk.File) (*vitalFile, state, error) {
 		if errors.Is(err, ErrVersion) {
 			return nil, state{}, err
 		}
-		if err != nil || sequence < v.sequence {
+		if err != nil {
 			continue
 		}
+		sequences[n] = sequence
 		if sequence > v.sequence {
-			latest, v.sequence, holders = s, sequence, [2]bool{}
+			latest, v.sequence = s, sequence
 		}
-		holders[n/2] = true
 	}
 	if v.sequence == 0 {
 		return nil, state{}, fmt.Errorf("%w: all %d copies of its vital state are damaged: replace the member by a new one", ErrMayNotVote, vitalCopies)
 	}
-	if !holders[1] {
+	for n, sequence := range sequences {
+		switch sequence {
+		case v.sequence:
+			v.copies[n] = copyLatest
+		case 0:
+		default:
+			v.copies[n] = copyOlder
+		}
+	}
+	if v.copies[2] != copyLatest && v.copies[3] != copyLatest {
 		v.halves = [2]int{1, 0}
 	}
 	return v, latest, nil
