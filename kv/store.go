@@ -150,7 +150,12 @@ func (s *Store) options(cfg Config, memTable uint64) *pebble.Options {
 		MemTableSize:                memTable,
 		MemTableStopWritesThreshold: 3,
 		Logger:                      pebbleLog{s},
-		EventListener:               &pebble.EventListener{BackgroundError: func(err error) { s.fail(fmt.Errorf("kv: %w", err)) }},
+		EventListener: &pebble.EventListener{
+			BackgroundError: func(err error) { s.fail(fmt.Errorf("kv: %w", err)) },
+			DataCorruption: func(info pebble.DataCorruptionInfo) {
+				s.fail(fmt.Errorf("kv: %s is damaged: %w", info.Path, info.Details))
+			},
+		},
 	}
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
@@ -312,6 +317,11 @@ func (s *Store) Err() error {
 // fail stops the store for good. Only the first reason counts.
 func (s *Store) fail(err error) {
 	if s.failure.CompareAndSwap(nil, &err) {
+		if IsDamaged(err) {
+			if err := s.files.condemn(err); err != nil {
+				s.log.Warn("the store is damaged, which could not be noted for the next start", "err", err)
+			}
+		}
 		s.hub.end()
 		s.log.Error("the key-value store has stopped", "err", err)
 		s.dead(err)
