@@ -26,7 +26,8 @@ const saveEvery = 1 << 14
 // membersFileMax bounds the file in bytes: far more than a cluster's worth of names and URLs.
 const membersFileMax = 1 << 20
 
-var errMembersFile = errors.New("the file of members is corrupt; remove it, and the log fills it again")
+// ErrMembersFile means that the file of members is not what was written.
+var ErrMembersFile = errors.New("the file of members is corrupt; remove it, and the log fills it again")
 
 // Members is a synod.StateMachine that knows under which name and at which URLs each member serves clients. The cluster's
 // configuration tells who the members are and where their peers reach them; name and client URLs are
@@ -159,11 +160,11 @@ func (m *Members) encode() []byte {
 
 func (m *Members) decode(b []byte) error {
 	if len(b) < 12 || binary.LittleEndian.Uint32(b) != crc32.Checksum(b[4:], castagnoli) {
-		return errMembersFile
+		return ErrMembersFile
 	}
 	saved := &pb.MemberListResponse{}
 	if err := proto.Unmarshal(b[12:], saved); err != nil {
-		return errMembersFile
+		return ErrMembersFile
 	}
 	for _, member := range saved.Members {
 		m.publish(member)
@@ -188,7 +189,7 @@ func readFile(files disk.FS, path string) (content []byte, err error) {
 		return nil, err
 	}
 	if size > membersFileMax {
-		return nil, errMembersFile
+		return nil, ErrMembersFile
 	}
 	content = make([]byte, size)
 	_, err = f.ReadAt(content, 0)

@@ -174,7 +174,7 @@ func TestACorruptFileOfMembersIsRefused(t *testing.T) {
 			if err := os.WriteFile(path, corrupt, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := OpenMembers(path, nil); !errors.Is(err, errMembersFile) || !strings.Contains(err.Error(), path) {
+			if _, err := OpenMembers(path, nil); !errors.Is(err, ErrMembersFile) || !strings.Contains(err.Error(), path) {
 				t.Errorf("%s at byte %d: %v", what, n, err)
 			}
 		}

@@ -39,14 +39,14 @@ func (m *Members) Receive(slot paxos.Slot, r io.Reader) (synod.Installation, err
 		return nil, err
 	}
 	if len(content) > membersFileMax {
-		return nil, errMembersFile
+		return nil, ErrMembersFile
 	}
 	received := &Members{}
 	if err := received.decode(content); err != nil {
 		return nil, err
 	}
 	if received.applied > slot {
-		return nil, fmt.Errorf("members of slot %d in a snapshot of slot %d: %w", received.applied, slot, errMembersFile)
+		return nil, fmt.Errorf("members of slot %d in a snapshot of slot %d: %w", received.applied, slot, ErrMembersFile)
 	}
 	received.applied = slot // the slots between were for other machines
 	i := &membersInstallation{m: m, slot: slot, list: received.list, path: m.path + ".received"}

@@ -48,7 +48,7 @@ func TestAMembersSnapshotThatIsDamagedIsRefused(t *testing.T) {
 	m := mustOpenMembers(t, filepath.Join(t.TempDir(), "members"))
 	packed := m.encode()
 	for name, b := range map[string][]byte{"empty": nil, "cut": packed[:len(packed)-1], "too long": make([]byte, membersFileMax+1)} {
-		if _, err := m.Receive(9, bytes.NewReader(b)); !errors.Is(err, errMembersFile) {
+		if _, err := m.Receive(9, bytes.NewReader(b)); !errors.Is(err, ErrMembersFile) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

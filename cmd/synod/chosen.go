@@ -96,12 +96,11 @@ func (p *prover) settle() proofs {
 	return p.proofs
 }
 
-// walkChosen calls chosen for each slot whose value this disk proves, and gap for each before the last proven one that it does not,
-// in the order of slots.
-func walkChosen(fsys disk.FS, dir string, chosen func(*paxos.Record) error, gap func(paxos.Slot) error) error {
+// prove reads the log in dir and draws all proofs from it.
+func prove(fsys disk.FS, dir string) (proofs, error) {
 	vital, err := wal.Dump(fsys, dir, func(wal.Entry) error { return errStop })
 	if err != nil && !errors.Is(err, errStop) {
-		return err
+		return proofs{}, err
 	}
 	p := newProver(vital.Node, vital.Trimmed)
 	if _, err := wal.Dump(fsys, dir, func(e wal.Entry) error {
@@ -113,9 +112,19 @@ func walkChosen(fsys disk.FS, dir string, chosen func(*paxos.Record) error, gap 
 		}
 		return nil
 	}); err != nil {
+		return proofs{}, err
+	}
+	return p.settle(), nil
+}
+
+// walkChosen calls chosen for each slot whose value this disk proves, and gap for each before the last proven one that it does not,
+// in the order of slots.
+func walkChosen(fsys disk.FS, dir string, chosen func(*paxos.Record) error, gap func(paxos.Slot) error) error {
+	found, err := prove(fsys, dir)
+	if err != nil {
 		return err
 	}
-	o := &ordered{proofs: p.settle(), waiting: map[paxos.Slot]*paxos.Record{}, chosen: chosen, gap: gap}
+	o := &ordered{proofs: found, waiting: map[paxos.Slot]*paxos.Record{}, chosen: chosen, gap: gap}
 	o.next = o.first
 	if _, err := wal.Dump(fsys, dir, o.entry); err != nil && !errors.Is(err, errStop) {
 		return err

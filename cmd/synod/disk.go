@@ -15,15 +15,15 @@ import (
 	"synod.dev/synod/wal"
 )
 
-func newDisk(stdout io.Writer) *cobra.Command {
+func newDisk(stdout, stderr io.Writer) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "disk",
-		Short:   "Look into a member's data directory",
-		Example: "  synod disk dump /var/lib/synod",
+		Short:   "Look into a member's data directory, verify it, repair it, and begin anew with it",
+		Example: "  synod disk check /var/lib/synod",
 		Args:    noArguments,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newDiskDump(stdout))
+	c.AddCommand(newDiskDump(stdout), newDiskCheck(stdout, stderr), newDiskRecover(stdout, stderr))
 	return c
 }
 

@@ -15,7 +15,7 @@ import (
 // Exit codes.
 const (
 	exitFailure = 1 // it did not work
-	exitUsage   = 2 // it was asked for in a way that makes no sense; nothing was done
+	exitUsage   = 2 // it was asked for in a way that makes no sense, or could not even be tried; nothing was done
 )
 
 func main() {
@@ -40,7 +40,8 @@ func exitCode(program string, err error, stderr io.Writer) int {
 	reason := strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\n", "; "), "synod: ") // as the library's errors begin
 	fmt.Fprintf(stderr, "%s: %s\n", program, reason)
 	var usage usageError
-	if errors.As(err, &usage) {
+	var unable unableError
+	if errors.As(err, &usage) || errors.As(err, &unable) {
 		return exitUsage
 	}
 	return exitFailure
@@ -75,7 +76,7 @@ It speaks the etcd v3 API: etcdctl and every etcd client work on it.`,
 		return usageError{fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
-	root.AddCommand(newServe(stdout, stderr), newUp(stdout), newStatus(stdout), newBench(stdout, stderr), newDisk(stdout), newSnapshot(stdout), newVersion(stdout))
+	root.AddCommand(newServe(stdout, stderr), newUp(stdout), newStatus(stdout), newBench(stdout, stderr), newDisk(stdout, stderr), newSnapshot(stdout), newVersion(stdout))
 	return root
 }
 

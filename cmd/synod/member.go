@@ -64,7 +64,7 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		return nil, err
 	}
 	m.closers = append(m.closers, store.Close)
-	members, err := etcdapi.OpenMembers(filepath.Join(config.DataDir, "members"), m.fail)
+	members, err := etcdapi.OpenMembers(filepath.Join(config.DataDir, membersFile), m.fail)
 	if err != nil {
 		return nil, err
 	}
