@@ -379,6 +379,8 @@ func TestHelpIsAsItWasAgreed(t *testing.T) {
 		{"help-bench-watch.txt", "bench watch --help"},
 		{"help-disk.txt", "disk --help"},
 		{"help-disk-dump.txt", "disk dump --help"},
+		{"help-disk-check.txt", "disk check --help"},
+		{"help-disk-recover.txt", "disk recover --help"},
 		{"help-version.txt", "version --help"},
 		{"help-serve.txt", "serve --help"},
 	} {
