@@ -88,6 +88,13 @@ type Announce struct {
 	Upto   Slot
 }
 
+// Govern is that somebody takes a configuration to govern the slots from First on, up to the first of the next one.
+type Govern struct {
+	Epoch  uint32 // 0 for the first configuration, and one more with each change
+	First  Slot
+	Config Configuration
+}
+
 func (a Prepare) check(*State) error { return nil }
 
 func (a Prepare) take(s *State) { s.announced[a.Ballot] = s.announced[a.Ballot] }
@@ -184,6 +191,8 @@ func (a Propose) check(s *State) error {
 		return violation(OneValue, "slot %d: ballot %v proposes %q and %q", a.Slot, a.Ballot, p.value, a.Value)
 	case p != nil:
 		return nil
+	case s.window > 0 && a.Slot > s.prefix+s.window:
+		return violation(Window, "slot %d: ballot %v proposes %q, and only what lies up to slot %d is chosen", a.Slot, a.Ballot, a.Value, s.prefix)
 	case against && c.ballot.Compare(a.Ballot) < 0:
 		return violation(P2b, "slot %d: ballot %v proposes %q, and %q was chosen at %v", a.Slot, a.Ballot, a.Value, c.value, c.ballot)
 	case against && a.Slot <= s.announced[a.Ballot]:
@@ -235,8 +244,9 @@ func (a Vote) take(s *State) {
 	Propose{a.Ballot, a.Slot, a.Value}.take(s)
 	Promise{a.Acceptor, a.Ballot}.take(s)
 	s.proposal(a.Ballot, a.Slot).votes |= 1 << a.Acceptor
-	for s.choice(s.prefix+1) != nil {
+	for c := s.choice(s.prefix + 1); c != nil; c = s.choice(s.prefix + 1) {
 		s.prefix++
+		s.pass(c.value)
 	}
 }
 
@@ -272,4 +282,16 @@ func (a Announce) take(s *State) {
 	if s.begun(a.Ballot) {
 		s.announced[a.Ballot] = max(s.announced[a.Ballot], a.Upto)
 	}
+}
+
+func (a Govern) check(s *State) error {
+	if int(a.Epoch) >= len(s.configs) {
+		return violation(Governed, "somebody knows the configuration of epoch %d from slot %d on, the latest is that of epoch %d", a.Epoch, a.First, len(s.configs)-1)
+	}
+	have := s.configs[a.Epoch]
+	if have.first != a.First || !slices.Equal(have.Phase1, a.Config.Phase1) || !slices.Equal(have.Phase2, a.Config.Phase2) {
+		return violation(Governed, "epoch %d is taken to begin at slot %d with quorums %b and %b; it does at slot %d with %b and %b",
+			a.Epoch, a.First, a.Config.Phase1, a.Config.Phase2, have.first, have.Phase1, have.Phase2)
+	}
+	return nil
 }

@@ -40,6 +40,8 @@ const (
 	Durable   Rule = "durable: a promise or a vote is on the disk before it is told"
 	Truth     Rule = "truth: a promise tells the highest-numbered proposal below it that the acceptor has accepted"
 	Learned   Rule = "learned: only what is chosen is learned"
+	Window    Rule = "window: nothing is proposed in a slot before everything up to the window below it is chosen, and with it who governs the slot"
+	Governed  Rule = "governed: a configuration comes of a change that is chosen, made from the one before it while that was in force"
 	Announced Rule = "announced: a ballot announces no slot in which it has proposed another value than the chosen one"
 )
 
@@ -57,7 +59,9 @@ func violation(rule Rule, format string, args ...any) error {
 
 // State is all that matters of a run so far. It only grows: a crash makes nobody forget. It is not safe for concurrent use.
 type State struct {
-	configs   []governed // ascending
+	configs   []governed // ascending, by epoch
+	window    Slot       // α; 0 if the configuration is the same for ever
+	change    func(Value) *Change
 	promised  map[Acceptor]Ballot
 	announced map[Ballot]Slot // of each ballot that was begun: up to where it has said that all is chosen
 	slots     map[Slot]instance
@@ -80,18 +84,34 @@ type proposal struct {
 	votes  Set // of acceptors, on whose disks they are
 }
 
-// New returns the state before anything has happened, with the configuration that governs all slots.
+// Change is what a value says that asks for another configuration.
+type Change struct {
+	Replaces uint32 // the epoch of the configuration that it was made from
+	Next     *Configuration
+}
+
+// New returns the state before anything has happened, with a configuration that governs every slot.
 func New(config *Configuration) *State {
 	return &State{configs: []governed{{1, config}}, promised: map[Acceptor]Ballot{}, announced: map[Ballot]Slot{}, slots: map[Slot]instance{}}
 }
 
-// Configure lets another configuration govern the slots from first on. It refuses if anything has been proposed in one of them.
-func (s *State) Configure(first Slot, config *Configuration) error {
-	if first <= s.highest || first < s.configs[len(s.configs)-1].first {
-		return fmt.Errorf("spec: slot %d cannot get another configuration: slot %d was proposed in under the one it has", first, s.highest)
+// NewChanging returns the state before anything has happened, where what is chosen decides who governs ("Paxos Made Simple" §3): the configuration of a slot is a function of the values chosen up to window slots
+// before it. change says what a value asks for; nil for one that is no change.
+func NewChanging(config *Configuration, window Slot, change func(Value) *Change) *State {
+	s := New(config)
+	s.window, s.change = window, change
+	return s
+}
+
+// pass lets the value chosen in the last slot of the prefix decide who governs the slots from the window above it on. It changes nothing unless it was made from the latest configuration there is, and that one is in force.
+func (s *State) pass(v Value) {
+	if s.window == 0 {
+		return
 	}
-	s.configs = append(s.configs, governed{first, config})
-	return nil
+	latest := len(s.configs) - 1
+	if c := s.change(v); c != nil && int(c.Replaces) == latest && s.configs[latest].first <= s.prefix {
+		s.configs = append(s.configs, governed{s.prefix + s.window, c.Next})
+	}
 }
 
 func (s *State) config(slot Slot) governed {

@@ -173,24 +173,50 @@ func TestFlexibleQuorumsMustMeet(t *testing.T) {
 	steps(t, s, Vote{2, n(1), 1, "a"}, Learn{1, "a"})
 }
 
-func TestASlotIsGovernedByItsOwnConfiguration(t *testing.T) {
-	s := three(t)
+// changing has a window of 2 and changes "from epoch N to 2 of {2,3,4}" by the values "N".
+func changing(t testing.TB) (s *State, next *Configuration) {
+	t.Helper()
 	others := Sized(SetOf(2, 3, 4), 2)
-	config, err := NewConfiguration(others, others)
+	next, err := NewConfiguration(others, others)
 	if err != nil {
 		t.Fatal(err)
 	}
-	steps(t, s, chosen(n(1), 1, "a")...)
-	if err := s.Configure(1, config); err == nil {
-		t.Error("slot 1 changes its configuration after a proposal")
+	return NewChanging(three(t).configs[0].Configuration, 2, func(v Value) *Change {
+		if len(v) != 1 || v[0] < '0' || v[0] > '9' {
+			return nil
+		}
+		return &Change{uint32(v[0] - '0'), next}
+	}), next
+}
+
+func TestASlotIsGovernedByItsOwnConfiguration(t *testing.T) {
+	s, _ := changing(t)
+	steps(t, s, chosen(n(1), 1, "0")...) // governs from slot 3 on
+	steps(t, s, Propose{n(1), 2, "b"}, Vote{0, n(1), 2, "b"}, Vote{1, n(1), 2, "b"}, Learn{2, "b"})
+	refused(t, s, P2c, Propose{n(1), 3, "c"})
+	steps(t, s, Promise{3, n(1)}, Promise{4, n(1)}, Propose{n(1), 3, "c"}, Vote{0, n(1), 3, "c"}, Vote{1, n(1), 3, "c"})
+	refused(t, s, Learned, Learn{3, "c"})
+	steps(t, s, Vote{3, n(1), 3, "c"}, Vote{2, n(1), 3, "c"}, Learn{3, "c"}, Learn{2, "b"}, Announce{n(1), 3})
+}
+
+func TestAConfigurationComesOfAChosenChangeFromTheLatestOneInForce(t *testing.T) {
+	s, next := changing(t)
+	first := Govern{0, 1, *s.configs[0].Configuration}
+	steps(t, s, begun(n(1), 0, 1)...)
+	steps(t, s, first, Propose{n(1), 1, "0"}, Vote{0, n(1), 1, "0"})
+	refused(t, s, Governed, Govern{1, 3, *next}) // a minority has voted for it
+	refused(t, s, Window, Propose{n(1), 3, "c"})
+	steps(t, s, Vote{1, n(1), 1, "0"}, first, Govern{1, 3, *next})
+	refused(t, s, Governed, Govern{1, 2, *next})
+	refused(t, s, Governed, Govern{1, 3, first.Config})
+	steps(t, s, Propose{n(1), 2, "1"}, Vote{0, n(1), 2, "1"}, Vote{1, n(1), 2, "1"}) // the one before is not in force yet
+	refused(t, s, Governed, Govern{2, 4, *next})
+	steps(t, s, begun(n(1), 2, 3)...)
+	for slot, change := range map[Slot]Value{3: "0", 4: "1"} { // of the wrong epoch, and a true one
+		steps(t, s, Propose{n(1), slot, change}, Vote{2, n(1), slot, change}, Vote{3, n(1), slot, change})
 	}
-	if err := s.Configure(2, config); err != nil {
-		t.Fatal(err)
-	}
-	refused(t, s, P2c, Propose{n(1), 2, "b"})
-	steps(t, s, Promise{3, n(1)}, Promise{4, n(1)}, Propose{n(1), 2, "b"}, Vote{0, n(1), 2, "b"}, Vote{1, n(1), 2, "b"})
-	refused(t, s, Learned, Learn{2, "b"})
-	steps(t, s, Vote{3, n(1), 2, "b"}, Vote{2, n(1), 2, "b"}, Learn{2, "b"}, Learn{1, "a"}, Announce{n(1), 2})
+	refused(t, s, Governed, Govern{2, 5, *next})
+	steps(t, s, Govern{2, 6, *next})
 }
 
 // Any actions whatever, drawn at random: what State lets pass never has two values chosen, and the order in which they are assumed does not matter.
