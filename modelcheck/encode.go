@@ -13,13 +13,14 @@ import (
 type encoder struct {
 	durable  uint64 // positions in the log up to here are alike: all that is ever asked of them is whether they are durable
 	gathered bool   // what is spent is left out
+	changing bool   // the membership may be
 	bytes    []byte
 }
 
 // settled are the fields that nothing in a world changes or reads: what the replica was made with, which is the same in all states of a node but for the boot counter; the effects, of a step that is
 // over; and what only the passing of time asks for, of which there is none.
 var settled = map[reflect.Type][]string{
-	reflect.TypeFor[paxos.Replica](): {"cfg", "membership", "fx"},
+	reflect.TypeFor[paxos.Replica](): {"cfg", "fx"},
 	fieldType("election"):            {"random", "wait", "attempts"},
 }
 
@@ -55,7 +56,7 @@ func skip(t reflect.Type) []bool {
 }
 
 func (m *model) appendReplica(b []byte, r *paxos.Replica) []byte {
-	e := encoder{durable: uint64(r.Status().Durable), gathered: m.world.gathered, bytes: b}
+	e := encoder{durable: uint64(r.Status().Durable), gathered: m.world.gathered, changing: m.changing, bytes: b}
 	e.value(reflect.ValueOf(r).Elem())
 	return e.bytes
 }
@@ -79,7 +80,7 @@ func (e *encoder) value(v reflect.Value) {
 	case reflect.Struct:
 		skips := skip(v.Type())
 		if e.gathered {
-			skips = without(v.Type(), skips, spent(v))
+			skips = without(v.Type(), skips, spent(v, e.changing))
 		}
 		for i, skip := range skips {
 			if !skip {
@@ -108,8 +109,8 @@ func (e *encoder) number(n uint64) { e.bytes = binary.AppendUvarint(e.bytes, n) 
 
 func (e *encoder) pointer(v reflect.Value) {
 	switch {
-	case v.Type() == replicaType || v.Type() == configurationType:
-		return // back to the whole; the same everywhere
+	case v.Type() == replicaType:
+		return // back to the whole
 	case v.IsNil():
 		e.number(0)
 		return
@@ -122,6 +123,8 @@ func (e *encoder) pointer(v reflect.Value) {
 		for _, piece := range paxos.AppendMessage(nil, (*paxos.Message)(v.UnsafePointer())) {
 			e.bytes = append(e.bytes, piece...)
 		}
+	case configurationType:
+		e.bytes = paxos.AppendConfigurations(e.bytes, []*paxos.Configuration{(*paxos.Configuration)(v.UnsafePointer())})
 	default:
 		e.value(v.Elem())
 	}

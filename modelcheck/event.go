@@ -26,12 +26,13 @@ const (
 	asked  // by the member arg
 	gather // the items of the sequence arg
 	trim   // the log, up to what is delivered
+	wish   // for the next change of the membership
 )
 
 // events returns what a node in this state may do by itself.
 func (m *model) events(id uint32) []transition {
 	l := m.locals[id]
-	if l.opened {
+	if l.opened || l.replica == nil {
 		return l.own
 	}
 	var own []transition
@@ -66,6 +67,13 @@ func (m *model) clients(l *local, add func(cause, func(*stepper))) {
 		add(cause{kind: command}, func(s *stepper) {
 			s.l.commands++
 			s.step(paxos.Event{Kind: paxos.Propose, Proposal: paxos.Proposal{Source: 1, ID: uint64(s.l.commands), Data: l.command()}})
+		})
+	}
+	if l.leads && int(l.wishes) < len(may.changes) {
+		add(cause{kind: wish}, func(s *stepper) {
+			wanted := may.changes[l.wishes]
+			s.l.wishes++
+			s.step(paxos.Event{Kind: paxos.Reconfigure, Change: &paxos.Change{Replaces: wanted.replaces, Members: m.world.named(wanted.to), ID: uint64(s.l.wishes)}})
 		})
 	}
 	if int(l.reads) < may.reads {
@@ -122,12 +130,16 @@ func (m *model) deliver(id, it uint32) *transition {
 	for len(l.deliver) <= int(it) {
 		l.deliver = append(l.deliver, nil)
 	}
-	from, body, snapshot := m.items[it].from, m.items[it].message, m.items[it].snapshot
+	from, body, snapshot, known, invitation := m.items[it].from, m.items[it].message, m.items[it].snapshot, m.items[it].known, m.items[it].invitation
 	var t *transition
 	switch {
+	case (invitation == nil) == (l.replica == nil):
+		// who has not come is deaf, and nobody comes twice
+	case invitation != nil:
+		t = m.take(id, cause{delivery, int(it)}, func(s *stepper) { s.come(invitation) })
 	case snapshot != 0:
-		t = m.take(id, cause{delivery, int(it)}, func(s *stepper) { s.install(snapshot) })
-	case m.world.late || !tooLate(l, body):
+		t = m.take(id, cause{delivery, int(it)}, func(s *stepper) { s.install(snapshot, known) })
+	case m.world.late || !m.tooLate(l, body):
 		t = m.take(id, cause{delivery, int(it)}, func(s *stepper) { s.receive(from, body) })
 	}
 	l.deliver[it] = t
@@ -137,8 +149,9 @@ func (m *model) deliver(id, it uint32) *transition {
 	return t
 }
 
-func tooLate(l *local, m *paxos.Message) bool {
-	return m.Kind == paxos.Promise && l.leads || m.Kind == paxos.Prepare && m.Ballot == l.replica.Status().Promised
+// tooLate reports whether a message comes too late to matter. Where the membership changes promises to who leads do not: it has yet to hear of the next configuration's acceptors.
+func (m *model) tooLate(l *local, msg *paxos.Message) bool {
+	return msg.Kind == paxos.Promise && l.leads && !m.changing || msg.Kind == paxos.Prepare && msg.Ballot == l.replica.Status().Promised
 }
 
 // command is the next that this node's clients propose.

@@ -34,11 +34,11 @@ func (m *model) isAnswer(it int) bool {
 	return body != nil && (body.Kind == paxos.Promise || body.Kind == paxos.Accepted)
 }
 
-// joins reports whether a message is delivered together with answers that were counted: it is an answer to the same question, since those to different ones are counted apart; and it has come at most
+// joins reports whether a message is delivered together with answers that were counted: it is an answer to the same question, since those to different ones are counted apart (promises, whose pool is one for all configurations and slots, or votes in a slot); and it has come at most
 // once before, since a third time tells no more than the second.
 func (m *model) joins(counted []uint32, it uint32) bool {
 	first, body := m.items[counted[0]].message, m.items[it].message
-	if body == nil || body.Kind != first.Kind || body.Ballot != first.Ballot || body.Slot != first.Slot {
+	if body == nil || body.Kind != first.Kind || body.Ballot != first.Ballot || body.Kind == paxos.Accepted && body.Slot != first.Slot {
 		return false
 	}
 	times := 0

@@ -16,6 +16,8 @@ func TestGatheringLeavesOutNothingThatCanComeToBeOnTheDisks(t *testing.T) {
 		{Name: "two ballots of one", members: members(2, accept, propose(1, 1, 2), propose(0, 1)), slots: 1, lost: hints},
 		{Name: "a hole", members: members(2, accept, propose(2, 1), propose(1, 1)), phase1: 2, phase2: 1, slots: 2, lost: hints},
 		{Name: "a crash", members: append(members(2, accept, propose(1, 1), propose(1, 1)), accept.crashing(1)), slots: 1, crashes: 1, disk: anyTime, lost: hints},
+		{Name: "a change", members: append(members(2, accept), accept.joining(), propose(1, 1).changing(0, 2, 3, 4, 5), propose(1, 1)), phase1: 1, phase2: 2, slots: 2, window: 1, lost: hints},
+		{Name: "a change behind a seal", members: append(members(1, accept), accept.joining(), accept.joining(), propose(1, 1).changing(0, 2, 3, 4, 5), propose(1, 1)), slots: 3, window: 2, lost: hints},
 	} {
 		t.Run(w.Name, func(t *testing.T) {
 			apart, apartStates := onDisks(t, w)
@@ -134,9 +136,9 @@ func TestAnAnswerIsGatheredTwiceAtMost(t *testing.T) {
 	m := newModel(&w)
 	var answers []uint32
 	for from := range 2 {
-		answers = append(answers, m.message(from, paxos.Outgoing{To: nodeID(3), Message: &paxos.Message{Kind: paxos.Accepted, Slot: 1, Upto: 1}}))
+		answers = append(answers, m.message(from, 3, &paxos.Message{Kind: paxos.Accepted, Slot: 1, Upto: 1}))
 	}
-	other := m.message(0, paxos.Outgoing{To: nodeID(3), Message: &paxos.Message{Kind: paxos.Accepted, Slot: 2, Upto: 2}})
+	other := m.message(0, 3, &paxos.Message{Kind: paxos.Accepted, Slot: 2, Upto: 2})
 	a, b := answers[0], answers[1]
 	for _, tc := range []struct {
 		counted []uint32

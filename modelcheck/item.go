@@ -9,13 +9,15 @@ import (
 
 // item is something that has happened and stays so: a message was sent, a record became durable. The state of the world holds the set of them, a bit each.
 type item struct {
-	to       int // the member that a message is for, or -1
-	from     int // who sent it, or whose disk it is on
-	message  *paxos.Message
-	record   *paxos.Record
-	snapshot paxos.Slot // the member to may take over somebody's snapshot of this slot
-	said     []saying
-	text     string
+	to         int // the member that a message is for, or -1
+	from       int // who sent it, or whose disk it is on
+	message    *paxos.Message
+	record     *paxos.Record
+	snapshot   paxos.Slot             // the member to may take over somebody's snapshot of this slot
+	known      []*paxos.Configuration // that goes with it
+	invitation []*paxos.Configuration // the member to may come, knowing this
+	said       []saying
+	text       string
 
 	// What is forgotten once it makes no difference any more.
 	obsolete paxos.Ballot // above this one; zero: never
@@ -110,26 +112,28 @@ func report(acceptor spec.Acceptor, m *paxos.Message) spec.Report {
 
 // durable turns a record into what its being durable means.
 func durable(node int, rec *paxos.Record) (said []saying) {
-	switch rec.Kind {
-	case paxos.RecordPromise:
+	switch {
+	case rec.Ballot.IsZero() && rec.Kind == paxos.RecordPromise:
+		return nil // it says how far everything is chosen, and nothing was promised yet
+	case rec.Kind == paxos.RecordPromise:
 		return []saying{{action: spec.Promise{Acceptor: acceptor(node), Ballot: ballotOf(rec.Ballot)}}}
-	case paxos.RecordAccept:
+	case rec.Kind == paxos.RecordAccept:
 		return []saying{{action: spec.Vote{Acceptor: acceptor(node), Ballot: ballotOf(rec.Ballot), Slot: spec.Slot(rec.Slot), Value: spec.Value(rec.Value)}}}
 	}
 	return []saying{{action: learn(rec)}}
 }
 
 // message numbers a message from one member to another.
-func (m *model) message(from int, out paxos.Outgoing) uint32 {
-	key := fmt.Appendf(nil, "%d %d ", from, index(out.To))
-	for _, piece := range paxos.AppendMessage(nil, out.Message) {
+func (m *model) message(from, to int, msg *paxos.Message) uint32 {
+	key := fmt.Appendf(nil, "%d %d ", from, to)
+	for _, piece := range paxos.AppendMessage(nil, msg) {
 		key = append(key, piece...)
 	}
 	return m.intern(string(key), func() item {
-		it := item{to: index(out.To), from: from, message: out.Message, said: sent(from, out.Message), text: describe(out.Message)}
-		switch out.Message.Kind {
+		it := item{to: to, from: from, message: msg, said: sent(from, msg), text: describe(msg)}
+		switch msg.Kind {
 		case paxos.Promise, paxos.Accepted, paxos.Nack, paxos.ReadAck:
-			it.obsolete, it.at = out.Message.Ballot, it.to
+			it.obsolete, it.at = msg.Ballot, it.to
 		}
 		return it
 	})

@@ -10,20 +10,22 @@ import (
 
 // Safety holds of a cluster that does nothing. So from some of the states nothing fails any more, and time passes: messages arrive in the order in which they were sent, disks sync, every member's clock
 // ticks in turn; what was under way is lost, or delivered first, oldest first. Then somebody must be elected, and a command that each proposer is given, as a client would go on asking, must be chosen and delivered
-// everywhere, within roundsMax ticks.
+// everywhere, that is at every member of the latest configuration, within roundsMax ticks. Of a node's disks the last one to come is left.
 
 // roundsMax is more than three times what any state of any world takes (Result.Rounds).
 const roundsMax = 32
 
 // fair is a cluster in which nothing fails.
 type fair struct {
+	m         *model
 	nodes     []*fairNode
 	queue     []packet // in the order in which they were sent
 	transfers int
+	named     []*item // invitations that are yet to be followed
 }
 
 type fairNode struct {
-	replica *paxos.Replica
+	replica *paxos.Replica  // nil: it does not come, or has been replaced
 	log     []*paxos.Record // for peers that ask
 	trimmed paxos.Slot
 	asked   uint64 // how often it was given the command
@@ -46,6 +48,9 @@ func (x *explorer) decides(s *state, lost bool) (rounds int) {
 	}
 	for rounds = 1; rounds <= roundsMax; rounds++ {
 		for i, n := range f.nodes {
+			if n.replica == nil {
+				continue
+			}
 			f.step(i, paxos.Event{Kind: paxos.Tick})
 			if !n.knows && n.replica.KnowsWay() {
 				n.asked++
@@ -62,18 +67,32 @@ func (x *explorer) decides(s *state, lost bool) (rounds int) {
 
 // fair makes the cluster of a state: the disks sync, and what was sent is under way.
 func (x *explorer) fair(s *state) *fair {
-	f := &fair{}
-	for i := range x.world.members {
+	f := &fair{m: &x.model}
+	for i, m := range x.world.members {
+		n := &fairNode{}
+		f.nodes = append(f.nodes, n)
 		l := x.locals[s.locals[i]]
-		f.nodes = append(f.nodes, &fairNode{replica: l.replica.Clone(), log: slices.Clone(l.log), trimmed: l.trimmed})
+		if l.replica == nil {
+			continue
+		}
+		n.replica, n.log, n.trimmed = l.replica.Clone(), slices.Clone(l.log), l.trimmed
+		if m.instead > 0 {
+			f.nodes[m.instead-1].replica = nil
+		}
 	}
 	for i := range x.items {
-		if it := &x.items[i]; it.message != nil && s.items.has(uint32(i)) {
+		switch it := &x.items[i]; {
+		case !s.items.has(uint32(i)):
+		case it.message != nil:
 			f.queue = append(f.queue, packet{it.from, it.to, it.message})
+		case it.invitation != nil:
+			f.named = append(f.named, it)
 		}
 	}
 	for i, n := range f.nodes {
-		f.stepOnce(i, paxos.Event{Kind: paxos.Durable, LSN: n.replica.Status().Appended})
+		if n.replica != nil {
+			f.stepOnce(i, paxos.Event{Kind: paxos.Durable, LSN: n.replica.Status().Appended})
+		}
 	}
 	return f
 }
@@ -94,7 +113,14 @@ func (f *fair) stepOnce(i int, ev paxos.Event) {
 	n.replica.Step(ev, &fx)
 	n.log = append(n.log, fx.Records...)
 	for _, out := range fx.Messages {
-		f.queue = append(f.queue, packet{i, index(out.To), out.Message})
+		for _, to := range f.m.world.nodes(out.To) {
+			f.queue = append(f.queue, packet{i, to, out.Message})
+		}
+	}
+	for _, rc := range fx.Reconfigured {
+		for _, it := range f.m.invitations(rc, n.replica.Configurations()) {
+			f.named = append(f.named, &f.m.items[it])
+		}
 	}
 	for _, rec := range fx.Chosen {
 		err := rec.Value.Commands(func(command []byte) { n.knows = n.knows || bytes.Equal(command, wanted) })
@@ -106,7 +132,9 @@ func (f *fair) stepOnce(i int, ev paxos.Event) {
 		f.step(i, n.fetched(fetch))
 	}
 	for _, transfer := range fx.Transfers {
-		f.install(i, f.nodes[index(transfer.Peer)])
+		for _, from := range f.m.world.nodes(transfer.Peer) {
+			f.install(i, f.nodes[from])
+		}
 	}
 }
 
@@ -126,6 +154,9 @@ func (n *fairNode) fetched(fetch paxos.Fetch) paxos.Event {
 // install lets a member take over what another one has.
 func (f *fair) install(i int, from *fairNode) {
 	n := f.nodes[i]
+	if from.replica == nil {
+		return
+	}
 	if slot := from.replica.Delivered(); slot > n.replica.Delivered() {
 		f.transfers++
 		n.trimmed, n.knows = slot, n.knows || from.knows
@@ -133,18 +164,46 @@ func (f *fair) install(i int, from *fairNode) {
 	}
 }
 
+// come lets those who have been named come, and ends those whom they replace.
+func (f *fair) come() {
+	for _, it := range f.named {
+		n := f.nodes[it.to]
+		if n.replica != nil {
+			continue
+		}
+		l := &local{node: it.to, known: it.invitation}
+		f.m.boot(l)
+		n.replica = l.replica
+		f.nodes[f.m.world.members[it.to].instead-1].replica = nil
+	}
+	f.named = nil
+}
+
 // drain delivers messages until none is under way.
 func (f *fair) drain() {
-	for len(f.queue) > 0 {
+	for f.come(); len(f.queue) > 0; f.come() {
 		p := f.queue[0]
 		f.queue = f.queue[1:]
-		f.step(p.to, paxos.Event{Kind: paxos.Received, From: nodeID(p.from), Incarnation: incarnation(p.from), Message: p.message})
+		if f.nodes[p.to].replica != nil && p.to != p.from {
+			f.step(p.to, paxos.Event{Kind: paxos.Received, From: f.m.world.nodeID(p.from), Incarnation: incarnation(p.from), Message: p.message})
+		}
 	}
 }
 
+// done reports whether the members of the latest configuration know the command.
 func (f *fair) done() bool {
+	var latest *paxos.Configuration
 	for _, n := range f.nodes {
-		if !n.knows {
+		if n.replica == nil {
+			continue
+		}
+		known := n.replica.Configurations()
+		if l := known[len(known)-1]; latest == nil || latest.Epoch < l.Epoch {
+			latest = l
+		}
+	}
+	for _, m := range latest.Members {
+		if n := f.nodes[f.m.world.member(m)]; n.replica != nil && !n.knows {
 			return false
 		}
 	}

@@ -10,15 +10,16 @@ import (
 // local is one state of one node: a replica that is in it, its disk, and what it has used up of its world's bounds.
 type local struct {
 	node    int
-	replica *paxos.Replica
-	log     []*paxos.Record // log[i] has LSN i+1
-	durable int             // of log
-	lost    paxos.LSN       // a record that the disk has lost, or 0
-	trimmed paxos.Slot      // the machine's durable state has everything up to here, and a restart does not read it in the log
+	replica *paxos.Replica         // nil before it has come
+	log     []*paxos.Record        // log[i] has LSN i+1
+	durable int                    // of log
+	lost    paxos.LSN              // a record that the disk has lost, or 0
+	trimmed paxos.Slot             // the machine's durable state has everything up to here, and a restart does not read it in the log
+	known   []*paxos.Configuration // what is durable of the membership; nil if nothing is
 
-	commands, reads, crashes, losses uint8
-	leads                            bool
-	promised                         paxos.Ballot // on the disk
+	commands, wishes, reads, crashes, losses uint8
+	leads                                    bool
+	promised                                 paxos.Ballot // on the disk
 
 	born   bool // it has come of another state:
 	before uint32
@@ -35,15 +36,16 @@ type local struct {
 
 // model is what is known of a world so far: the numbering of its nodes' states and of its items.
 type model struct {
-	world   *World
-	config  *paxos.Configuration
-	reads   bool // somebody is read from, so it matters what has been acknowledged
-	locals  []*local
-	ids     map[string]uint32
-	items   []item
-	itemIDs map[string]uint32
-	lasting []bool // by item
-	bytes   []byte
+	world    *World
+	config   *paxos.Configuration
+	reads    bool // somebody is read from, so it matters what has been acknowledged
+	changing bool // the membership is
+	locals   []*local
+	ids      map[string]uint32
+	items    []item
+	itemIDs  map[string]uint32
+	lasting  []bool // by item
+	bytes    []byte
 
 	sequences   [][]uint32 // of items that are delivered together
 	sequenceIDs map[string]int
@@ -64,17 +66,17 @@ type transition struct {
 
 func newModel(w *World) *model {
 	reads := slices.ContainsFunc(w.members, func(m member) bool { return m.reads > 0 })
-	return &model{world: w, config: w.configuration(), reads: reads, ids: map[string]uint32{}, itemIDs: map[string]uint32{}, sequenceIDs: map[string]int{}}
+	return &model{world: w, config: w.configuration(), reads: reads, changing: w.changing(), ids: map[string]uint32{}, itemIDs: map[string]uint32{}, sequenceIDs: map[string]int{}}
 }
 
 // boot makes the replica of a node from what its disk has kept.
 func (m *model) boot(l *local) {
 	cfg := paxos.Config{
-		Self: nodeID(l.node), Incarnation: incarnation(l.node), Boot: uint32(l.crashes) + 1, Founders: m.config, Seed: 1,
+		Self: m.world.nodeID(l.node), Incarnation: incarnation(l.node), Boot: uint32(l.crashes) + 1, Founders: m.config, Seed: 1,
 		HeartbeatTicks: 1, SuspectTicks: 2, ResendTicks: 1,
 		Limits: paxos.Limits{BatchBytes: 1}, // a batch is a command
 	}
-	stable := paxos.Stable{Applied: l.trimmed, Last: paxos.LSN(len(l.log))}
+	stable := paxos.Stable{Applied: l.trimmed, Last: paxos.LSN(len(l.log)), Configurations: l.known}
 	for _, rec := range l.log {
 		if stable.Promised.Less(rec.Ballot) {
 			stable.Promised = rec.Ballot
@@ -109,13 +111,15 @@ func lastRecord(log []*paxos.Record, slot paxos.Slot) *paxos.Record {
 func (m *model) initial(node int) uint32 {
 	l := &local{node: node}
 	s := stepper{m: m, l: l}
-	s.start()
+	if m.world.members[node].instead == 0 {
+		s.start()
+	}
 	return m.number(l)
 }
 
 // number interns a state of a node.
 func (m *model) number(l *local) uint32 {
-	l.leads, l.promised = l.replica.Status().Leads, paxos.Ballot{}
+	l.leads, l.promised = l.replica != nil && l.replica.Status().Leads, paxos.Ballot{}
 	for _, rec := range l.log[:l.durable] {
 		if l.promised.Less(rec.Ballot) {
 			l.promised = rec.Ballot
@@ -134,15 +138,21 @@ func (m *model) number(l *local) uint32 {
 // encode writes down all that can make a difference to what the node will ever do. Of the log that is what a restart makes of its durable part, and what is not durable yet; where the
 // node cannot crash any more, it is nothing.
 func (m *model) encode(b []byte, l *local) []byte {
-	b = append(b, byte(l.node), l.commands, l.reads, l.crashes, l.losses, byte(l.trimmed))
+	b = append(b, byte(l.node), l.commands, l.wishes, l.reads, l.crashes, l.losses, byte(l.trimmed))
+	if l.replica == nil {
+		return b
+	}
 	b = binary.AppendUvarint(b, uint64(len(l.log)-l.durable))
 	b = m.appendReplica(b, l.replica)
 	if !m.mayCrash(l) {
 		return b
 	}
-	after := local{node: l.node, log: l.log[:l.durable], lost: l.lost, trimmed: l.trimmed, crashes: l.crashes + 1}
+	after := local{node: l.node, log: l.log[:l.durable], lost: l.lost, trimmed: l.trimmed, known: l.known, crashes: l.crashes + 1}
 	m.boot(&after)
 	b = m.appendReplica(b, after.replica)
+	if l.known != nil {
+		b = paxos.AppendConfigurations(b, l.known)
+	}
 	e := encoder{bytes: b}
 	for _, rec := range l.log[l.durable:] {
 		e.record(rec)
@@ -161,7 +171,9 @@ func (m *model) mayCrash(l *local) bool { return int(l.crashes) < m.world.member
 // clone returns a copy of a state for an event to change.
 func (l *local) clone() *local {
 	c := *l
-	c.replica = l.replica.Clone()
+	if l.replica != nil {
+		c.replica = l.replica.Clone()
+	}
 	c.log = l.log[:len(l.log):len(l.log)]
 	c.own, c.opened, c.deliver, c.gathered, c.inert, c.past, c.sorted = nil, false, nil, nil, set{}, set{}, 0
 	return &c
@@ -179,15 +191,15 @@ func (m *model) obsolete(l *local) *set {
 }
 
 // isPast reports whether an item has become obsolete for the node that it concerns: answers to a ballot below the highest that it knows, since it has given that one up for good; and its promises below what is
-// on its disk, which include them. In a gathered world so have answers that cannot matter to the ballot that it is at: promises to who leads, votes for what it knows to be chosen.
+// on its disk, which include them. In a gathered world so have answers that cannot matter to the ballot that it is at: promises to who leads, where no other configuration can follow, votes for what it knows to be chosen.
 func (m *model) isPast(l *local, it *item) bool {
 	if it.message == nil {
 		return it.obsolete.Less(l.promised)
 	}
-	if m.world.late {
+	if m.world.late || l.replica == nil {
 		return false
 	}
 	s := l.replica.Status()
-	settled := it.message.Kind == paxos.Promise && s.Leads || it.message.Kind == paxos.Accepted && it.message.Upto <= s.Chosen
+	settled := it.message.Kind == paxos.Promise && s.Leads && !m.changing || it.message.Kind == paxos.Accepted && it.message.Upto <= s.Chosen
 	return it.obsolete.Less(s.Ballot) || it.obsolete == s.Ballot && settled && m.gathers(l.node)
 }

@@ -17,15 +17,15 @@ const (
 )
 
 // spent are the fields that nothing reads any more in a gathered world, so that proposers which differ only in them are in one state: which quorum of promises a leader had, once every slot that they left
-// open is proposed in; what the last ballot has left behind, until a new one begins; how far others have said to be, where nobody asks them.
-func spent(v reflect.Value) (names []string) {
+// open is proposed in, and no other configuration can follow; what the last ballot has left behind, until a new one begins; how far others have said to be, where nobody asks them.
+func spent(v reflect.Value, changing bool) (names []string) {
 	switch v.Type() {
 	case learnerType:
 		return []string{"peers"}
 	case proposerType:
 		switch v.FieldByName("phase").Uint() {
 		case leading:
-			if v.FieldByName("open").Len() == 0 {
+			if v.FieldByName("open").Len() == 0 && !changing {
 				return []string{"recovery"}
 			}
 		case preparing:

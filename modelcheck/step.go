@@ -21,7 +21,9 @@ func (m *model) take(from uint32, c cause, do func(s *stepper)) *transition {
 	s := stepper{m: m, l: m.locals[from].clone()}
 	s.t.cause = c
 	s.l.born, s.l.before, s.l.how = true, from, c
-	s.applied = s.l.replica.Delivered()
+	if s.l.replica != nil {
+		s.applied = s.l.replica.Delivered()
+	}
 	s.run(do)
 	if s.beyond {
 		return nil
@@ -78,17 +80,19 @@ func (s *stepper) claim(a spec.Action) { s.t.said = append(s.t.said, saying{acti
 
 func (s *stepper) stepOnce(ev paxos.Event) {
 	var fx paxos.Effects
-	led := s.l.replica.Status().Leads
+	before := s.l.replica.Status()
 	s.l.replica.Step(ev, &fx)
 	if len(fx.Fetches) > 0 {
 		panic("modelcheck: a replica wants records that it should still have in memory")
 	}
 	for _, rec := range fx.Records {
+		s.replaces(rec)
 		s.l.log = append(s.l.log, rec)
 		if rec.Kind == paxos.RecordChosen {
 			s.claim(learn(rec))
 		}
 	}
+	s.claimMembership(before.Latest)
 	for _, out := range fx.Messages {
 		if s.m.isBeyond(out.Message) {
 			s.beyond = true
@@ -96,6 +100,8 @@ func (s *stepper) stepOnce(ev paxos.Event) {
 		}
 		s.send(out)
 	}
+	s.reconfigured(fx.Reconfigured)
+	s.rejected(fx.Rejected)
 	for _, rec := range fx.Chosen {
 		s.deliver(rec)
 	}
@@ -103,7 +109,7 @@ func (s *stepper) stepOnce(ev paxos.Event) {
 		s.t.said = append(s.t.said, saying{served: &readServed{s.l.node, r.Read, r.Slot}})
 		s.t.goals |= readIsServed
 	}
-	if led && !s.l.replica.Status().Leads {
+	if before.Leads && !s.l.replica.Status().Leads {
 		s.t.goals |= leaderIsDeposed
 	}
 }
@@ -119,7 +125,11 @@ func (s *stepper) send(out paxos.Outgoing) {
 			return
 		}
 	}
-	s.t.items = append(s.t.items, s.m.message(s.l.node, out))
+	for _, to := range s.m.world.nodes(out.To) {
+		if to != s.l.node {
+			s.t.items = append(s.t.items, s.m.message(s.l.node, to, m))
+		}
+	}
 }
 
 // isBeyond reports whether a message is about a slot above the world's.
@@ -132,7 +142,7 @@ func (s *stepper) proposed(rec *paxos.Record) {
 	switch {
 	case rec.Value.IsNoop():
 		s.t.goals |= holeIsFilled
-	case author(rec.Value) != s.l.node:
+	case author(rec.Value) != s.m.world.nodeID(s.l.node):
 		s.t.goals |= valueIsAdopted
 	}
 }
@@ -153,6 +163,7 @@ func (s *stepper) deliver(rec *paxos.Record) {
 		panic(paxos.Violation("slot %d is delivered and its value is not the last one durable in the log", rec.Slot))
 	}
 	s.claim(learn(rec))
+	s.noteMembership(rec.Slot)
 	if st := s.l.replica.Status(); st.Leads && st.Ballot.Round > 1 {
 		s.t.goals |= chosenLater
 	}
@@ -164,6 +175,7 @@ func (s *stepper) deliver(rec *paxos.Record) {
 // start boots the node from its log, and applies what the log says is chosen.
 func (s *stepper) start() {
 	s.m.boot(s.l)
+	s.claimMembership(0)
 	for slot := s.l.trimmed + 1; slot <= s.l.replica.Delivered(); slot++ {
 		rec := lastRecord(s.l.log, slot)
 		if rec == nil {
@@ -182,7 +194,7 @@ func (s *stepper) start() {
 }
 
 func (s *stepper) receive(from int, m *paxos.Message) {
-	s.step(paxos.Event{Kind: paxos.Received, From: nodeID(from), Incarnation: incarnation(from), Message: m})
+	s.step(paxos.Event{Kind: paxos.Received, From: s.m.world.nodeID(from), Incarnation: incarnation(from), Message: m})
 }
 
 // crash ends the node with this much of its log on the disk, and starts it again.
@@ -217,10 +229,12 @@ func (s *stepper) crash(kept int, lost paxos.LSN) {
 
 var errUnknownAuthor = errors.New("modelcheck: a value that no member of this world has proposed")
 
-// author returns the member whose command a value holds.
-func author(v paxos.Value) (node int) {
-	node = -1
-	if err := v.Commands(func(command []byte) { node = int(command[0] - '1') }); err != nil || node < 0 {
+// author returns the node of the member whose command, or wish for a change, a value holds.
+func author(v paxos.Value) (node paxos.NodeID) {
+	if c, err := paxos.DecodeChange(v); err == nil {
+		return c.Origin
+	}
+	if err := v.Commands(func(command []byte) { node = paxos.NodeID(command[0] - '0') }); err != nil || node == 0 {
 		panic(errUnknownAuthor)
 	}
 	return node

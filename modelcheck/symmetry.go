@@ -10,14 +10,14 @@ import (
 	"synod.dev/synod/paxos"
 )
 
-// symmetry exchanges members that play the same part: acceptors and nothing else, with the same bounds. Two states that differ only in which of them is which have the same future, up to the same
+// symmetry exchanges members that play the same part: acceptors and nothing else, with the same bounds, in the same configurations. Two states that differ only in which of them is which have the same future, up to the same
 // exchange; so of all of them one is visited.
 //
 // What a state of a node becomes when members are exchanged is found by the real code: it is the state that the exchanged history leads to. If the code were not symmetric that would depend on which
 // history; check says so.
 type symmetry struct {
 	m       *model
-	alike   []int         // the members that may be exchanged
+	alike   [][]int       // the members that may be exchanged, with each other
 	perms   []permutation // the identity first
 	undone  []permutation // their inverses
 	locals  [][]uint32    // by permutation and number of a node's state: its image
@@ -30,16 +30,26 @@ type permutation [nodesMax]uint8
 
 func newSymmetry(m *model) symmetry {
 	s := symmetry{m: m}
-	for i, member := range m.world.members {
-		if member.roles == paxos.Acceptor && (s.alike == nil || reflect.DeepEqual(member, m.world.members[s.alike[0]])) {
-			s.alike = append(s.alike, i)
+	for i := range m.world.members {
+		if k := slices.IndexFunc(s.alike, func(others []int) bool { return m.world.alike(i, others[0]) }); k >= 0 {
+			s.alike[k] = append(s.alike[k], i)
+		} else {
+			s.alike = append(s.alike, []int{i})
 		}
 	}
+	s.alike = slices.DeleteFunc(s.alike, func(group []int) bool { return len(group) < 2 })
 	var identity permutation
 	for i := range identity {
 		identity[i] = uint8(i)
 	}
-	s.permute(identity, s.alike)
+	s.perms = []permutation{identity}
+	for _, group := range s.alike {
+		var perms []permutation
+		for _, p := range s.perms {
+			perms = permute(perms, p, group)
+		}
+		s.perms = perms
+	}
 	for _, p := range s.perms {
 		s.undone = append(s.undone, s.perms[s.inverse(p)])
 	}
@@ -47,17 +57,35 @@ func newSymmetry(m *model) symmetry {
 	return s
 }
 
+// alike reports whether two members play the same part.
+func (w *World) alike(i, j int) bool {
+	if w.members[i].roles != paxos.Acceptor || w.members[i].instead > 0 || !reflect.DeepEqual(w.members[i], w.members[j]) {
+		return false
+	}
+	for _, m := range w.members {
+		for _, c := range m.changes {
+			if slices.Contains(c.to, i+1) != slices.Contains(c.to, j+1) {
+				return false
+			}
+		}
+		if m.instead == i+1 || m.instead == j+1 {
+			return false
+		}
+	}
+	return true
+}
+
 // permute adds every permutation that exchanges these members of p.
-func (s *symmetry) permute(p permutation, alike []int) {
+func permute(perms []permutation, p permutation, alike []int) []permutation {
 	if len(alike) < 2 {
-		s.perms = append(s.perms, p)
-		return
+		return append(perms, p)
 	}
 	for i := range alike {
 		q := p
 		q[alike[0]], q[alike[i]] = q[alike[i]], q[alike[0]]
-		s.permute(q, alike[1:])
+		perms = permute(perms, q, alike[1:])
 	}
+	return perms
 }
 
 // then returns the permutation that does first p, then q.
@@ -86,9 +114,9 @@ func (s *symmetry) imageOfItem(p int, it uint32) uint32 {
 	pi := &s.perms[p]
 	switch {
 	case was.message != nil:
-		return s.m.message(int(pi[was.from]), paxos.Outgoing{To: nodeID(int(pi[was.to])), Message: was.message})
+		return s.m.message(int(pi[was.from]), int(pi[was.to]), was.message)
 	case was.snapshot != 0:
-		return s.m.snapshot(int(pi[was.to]), was.snapshot)
+		return s.m.snapshot(int(pi[was.to]), was.snapshot, was.known)
 	case was.record != nil:
 		return s.m.record(int(pi[was.from]), was.record)
 	}
@@ -149,8 +177,10 @@ func (s *symmetry) class(id uint32) uint32 {
 // least returns the least of the images of a state, and the permutation that leads to it.
 func (s *symmetry) least(was *state) (least state, perm int) {
 	var classes [nodesMax]uint32
-	for _, i := range s.alike {
-		classes[i] = s.class(was.locals[i])
+	for _, group := range s.alike {
+		for _, i := range group {
+			classes[i] = s.class(was.locals[i])
+		}
 	}
 	perm = -1
 	for p := range s.perms {
@@ -167,13 +197,15 @@ func (s *symmetry) least(was *state) (least state, perm int) {
 
 // sorts reports whether members come in the order of their classes when they are exchanged.
 func (s *symmetry) sorts(p int, classes *[nodesMax]uint32) bool {
-	last := uint32(0)
-	for _, place := range s.alike {
-		class := classes[s.undone[p][place]]
-		if class < last {
-			return false
+	for _, group := range s.alike {
+		last := uint32(0)
+		for _, place := range group {
+			class := classes[s.undone[p][place]]
+			if class < last {
+				return false
+			}
+			last = class
 		}
-		last = class
 	}
 	return true
 }

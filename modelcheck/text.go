@@ -61,6 +61,9 @@ func describeRecord(rec *paxos.Record) string {
 
 // text is what a value says.
 func text(v paxos.Value) string {
+	if c, err := paxos.DecodeChange(v); err == nil {
+		return describeChange(c)
+	}
 	var commands []string
 	if err := v.Commands(func(c []byte) { commands = append(commands, string(c)) }); err != nil {
 		return err.Error()
@@ -69,4 +72,12 @@ func text(v paxos.Value) string {
 		return "no-op"
 	}
 	return strings.Join(commands, "+")
+}
+
+func describeChange(c *paxos.Change) string {
+	var members []string
+	for _, m := range c.Members {
+		members = append(members, fmt.Sprintf("%d", m.ID))
+	}
+	return fmt.Sprintf("members %s instead of epoch %d", strings.Join(members, " "), c.Replaces)
 }

@@ -102,6 +102,9 @@ func (x *explorer) name(id uint32, c cause) string {
 	l := x.locals[id]
 	switch c.kind {
 	case delivery:
+		if x.items[c.arg].invitation != nil {
+			return "comes with an empty disk"
+		}
 		if x.items[c.arg].message == nil {
 			return "installs " + x.items[c.arg].text
 		}
@@ -116,6 +119,9 @@ func (x *explorer) name(id uint32, c cause) string {
 			answers = append(answers, fmt.Sprintf("<- %d %s", x.items[it].from+1, x.items[it].text))
 		}
 		return strings.Join(answers, ", ")
+	case wish:
+		wanted := x.world.members[l.node].changes[l.wishes]
+		return fmt.Sprintf("is asked for members %v instead of epoch %d", wanted.to, wanted.replaces)
 	case trim:
 		return "trims what it has delivered"
 	case read:

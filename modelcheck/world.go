@@ -2,7 +2,6 @@ package modelcheck
 
 import (
 	"synod.dev/synod/paxos"
-	"synod.dev/synod/spec"
 )
 
 // World is a cluster and the bounds within which it is explored.
@@ -14,6 +13,7 @@ type World struct {
 	members        []member
 	phase1, phase2 int // sizes of quorums; 0 for majorities
 	slots          int // a step that would propose above this slot is not taken
+	window         int // α; 0 for as many as there are slots
 	crashes        int // of all members together
 	disk           disk
 	acquainted     bool                // every member has heard from every other, so that they send each other requests
@@ -43,6 +43,9 @@ type member struct {
 	losses   int  // restarts at which its disk has lost the last record of a slot
 	serves   bool // it is asked, at any time, for what is chosen
 	installs bool // it may take over anybody's snapshot, at any time
+	joins    bool // it is no founder; see membership.go
+	instead  int  // of this member, from 1: the same node with another disk, in another incarnation. It comes when it has been named
+	changes  []change
 }
 
 // disk says when a record that has been appended is durable.
@@ -55,42 +58,3 @@ const (
 
 // Worlds returns the worlds that are explored, the smallest first.
 func Worlds() []World { return worlds }
-
-// configuration of the world as the replicas know it.
-func (w *World) configuration() *paxos.Configuration {
-	var members []paxos.Member
-	for i, m := range w.members {
-		members = append(members, paxos.Member{ID: nodeID(i), Incarnation: incarnation(i), Roles: m.roles})
-	}
-	c, err := paxos.NewConfiguration(0, members, w.phase1, w.phase2)
-	if err != nil {
-		panic(err)
-	}
-	return c.WithWindow(w.slots)
-}
-
-// specification of the world as the oracle knows it.
-func (w *World) specification() *spec.State {
-	var set spec.Set
-	n := 0
-	for i, m := range w.members {
-		if m.roles&paxos.Acceptor != 0 {
-			set |= spec.SetOf(acceptor(i))
-			n++
-		}
-	}
-	phase1, phase2 := w.phase1, w.phase2
-	if phase1 == 0 {
-		phase1, phase2 = n/2+1, n/2+1
-	}
-	c, err := spec.NewConfiguration(spec.Sized(set, phase1), spec.Sized(set, phase2))
-	if err != nil {
-		panic(err)
-	}
-	return spec.New(c)
-}
-
-func nodeID(i int) paxos.NodeID           { return paxos.NodeID(i + 1) }
-func index(id paxos.NodeID) int           { return int(id) - 1 }
-func incarnation(i int) paxos.Incarnation { return paxos.Incarnation(100 + i) }
-func acceptor(i int) spec.Acceptor        { return spec.Acceptor(i + 1) }
