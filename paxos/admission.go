@@ -89,8 +89,8 @@ func (q *admission) retire(s *sourceQueue) {
 	}
 }
 
-// take removes commands, fairly, and returns them as one batch of at most limit bytes, but at least one command. The queue must not be empty.
-func (q *admission) take(limit int) Value {
+// take removes commands, fairly, and returns them as one batch of at most limit bytes, but at least one command. It calls taken with each. The queue must not be empty.
+func (q *admission) take(limit int, taken func(*admitted)) Value {
 	var batch Value
 	if q.bytes < limit {
 		batch = make(Value, 0, q.bytes+1)
@@ -110,6 +110,7 @@ func (q *admission) take(limit int) Value {
 			}
 			s.deficit -= s.queue[n].cost()
 			batch = AppendCommand(batch, s.queue[n].Data)
+			taken(&s.queue[n])
 			n++
 		}
 		s.serve(q, n)

@@ -50,7 +50,7 @@ func (m *queueModel) total() (bytes, count int) {
 
 // take returns the commands of one batch, by number, and the batch's length.
 func (m *queueModel) take(limit int) (ids []uint64, size int, err error) {
-	batch := m.q.take(limit)
+	batch := m.q.take(limit, func(*admitted) {})
 	err = batch.Commands(func(c []byte) { ids = append(ids, binary.LittleEndian.Uint64(c)) })
 	return ids, len(batch), err
 }

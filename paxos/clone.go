@@ -12,6 +12,9 @@ func (r *Replica) Clone() *Replica {
 	c.membership.known = slices.Clone(r.membership.known)
 	c.acceptor.r, c.acceptor.votes = &c, r.acceptor.votes.clone()
 	c.proposer.r, c.proposer.inflight, c.proposer.recovery = &c, r.proposer.inflight.clone(), r.proposer.recovery.clone()
+	for i, q := range c.proposer.inflight.items {
+		c.proposer.inflight.items[i].owed = slices.Clone(q.owed)
+	}
 	c.proposer.open = slices.Clone(r.proposer.open)
 	c.learner.r, c.learner.chosen, c.learner.peers = &c, r.learner.chosen.clone(), slices.Clone(r.learner.peers)
 	c.election.r, c.election.peers = &c, slices.Clone(r.election.peers)
@@ -19,6 +22,7 @@ func (r *Replica) Clone() *Replica {
 	c.forwarder.r, c.forwarder.outbox = &c, slices.Clone(r.forwarder.outbox)
 	c.forwarder.taken, c.forwarder.passed = slices.Clone(r.forwarder.taken), slices.Clone(r.forwarder.passed)
 	c.reader = r.reader.clone(&c)
+	c.retention.r, c.retention.claims = &c, slices.Clone(r.retention.claims)
 	c.gate.held = slices.Clone(r.gate.held)
 	c.self = slices.Clone(r.self)
 	return &c

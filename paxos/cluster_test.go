@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -46,6 +47,8 @@ type testNode struct {
 	inc       Incarnation
 	boot      uint32
 	up        bool
+	lost      bool // for good
+	noMachine bool
 	r         *Replica
 	fx        Effects
 	log       []*Record        // log[i] has LSN i+1
@@ -55,6 +58,8 @@ type testNode struct {
 	saved     Slot
 	trimmed   Slot             // of the log; never above saved
 	source    NodeID           // whose snapshot is being fetched; 0 if none
+	wanted    Slot             // without a machine: what is to be skipped then
+	released  Slot             // as it was when the log was last trimmed
 	installed Slot             // the machine has not applied what lies up to here, and holds its effects
 	skipped   Slot             // installed in machine and log, and the core not yet told; 0 if there is none
 	brought   []*Configuration // with the last snapshot
@@ -68,18 +73,22 @@ type testMessage struct {
 }
 
 func newTestCluster(t *testing.T, seed uint64, n int) *testCluster {
+	return newTestClusterOf(t, seed, slices.Repeat([]Role{FullMember}, n)...)
+}
+
+func newTestClusterOf(t *testing.T, seed uint64, roles ...Role) *testCluster {
 	c := &testCluster{t: t, rng: rand.New(rand.NewPCG(seed, 1)), chosen: map[Slot]string{}, where: map[uint64]Slot{}, refused: map[uint64]bool{}, reads: map[uint64]Slot{}, epochs: map[uint32]string{}, named: map[identity]bool{}}
 	var members []Member
-	for i := range n {
-		members = append(members, Member{ID: NodeID(i + 1), Incarnation: Incarnation(100 + i), Roles: FullMember})
+	for i, role := range roles {
+		members = append(members, Member{ID: NodeID(i + 1), Incarnation: Incarnation(100 + i), Roles: role})
 	}
 	config, err := NewConfiguration(0, members, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.config = config.WithWindow(8)
-	for i := range n {
-		c.nodes = append(c.nodes, &testNode{id: NodeID(i + 1), inc: Incarnation(100 + i)})
+	for i, role := range roles {
+		c.nodes = append(c.nodes, &testNode{id: NodeID(i + 1), inc: Incarnation(100 + i), noMachine: role&Learner == 0})
 		c.start(c.nodes[i])
 	}
 	return c
@@ -94,12 +103,15 @@ func (c *testCluster) start(n *testNode) {
 	n.up = true
 	n.pending = map[uint64]bool{}
 	n.applied, n.installed, n.source, n.skipped = n.saved, 0, 0, 0
-	stable := Stable{Applied: n.applied, Last: LSN(len(n.log)), Configurations: n.known}
+	if n.noMachine {
+		n.applied, n.saved = n.trimmed, n.trimmed
+	}
+	stable := Stable{Applied: n.applied, Released: n.released, Last: LSN(len(n.log)), Configurations: n.known}
 	for _, rec := range n.log {
 		stable.Promised = maxBallot(stable.Promised, rec.Ballot)
 	}
 	r, err := New(Config{Self: n.id, Incarnation: n.inc, Boot: n.boot, Founders: c.config, Seed: uint64(n.id),
-		HeartbeatTicks: 10, SuspectTicks: 40, ResendTicks: 15, Limits: testLimits()}, stable)
+		HeartbeatTicks: 10, SuspectTicks: 40, ResendTicks: 15, Limits: testLimits(), NoMachine: n.noMachine}, stable)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -110,7 +122,7 @@ func (c *testCluster) start(n *testNode) {
 	}
 	n.r = r
 	n.keep(r.Configurations())
-	for s := n.applied + 1; s <= r.Delivered(); s++ {
+	for s := n.applied + 1; s <= r.Delivered() && !n.noMachine; s++ {
 		c.apply(n, lastRecord(n.log, s))
 	}
 }
@@ -144,7 +156,7 @@ func (c *testCluster) step(n *testNode, ev Event) {
 		if n.durable < len(n.log) && lastRecord(n.log[:n.durable], rec.Slot) == nil {
 			c.t.Fatalf("node %d delivers slot %d, which is not durable in its log", n.id, rec.Slot)
 		}
-		if rec.Slot > n.installed {
+		if rec.Slot > n.installed && !n.noMachine {
 			c.apply(n, rec)
 		}
 	}
@@ -166,7 +178,7 @@ func (c *testCluster) step(n *testNode, ev Event) {
 		c.fetch(n, f)
 	}
 	for _, tr := range n.fx.Transfers {
-		n.source = tr.Peer
+		n.source, n.wanted = tr.Peer, tr.Skip
 	}
 }
 
@@ -186,6 +198,14 @@ func (c *testCluster) fetch(n *testNode, f Fetch) {
 func (c *testCluster) install(n *testNode) {
 	from := c.node(n.source)
 	n.source = 0
+	if n.noMachine {
+		if from.up && from.applied >= n.wanted && n.wanted > n.trimmed {
+			n.released = n.r.Status().Released
+			n.trimmed, n.skipped, n.brought = n.wanted, n.wanted, from.r.Configurations()
+			n.keep(n.brought)
+		}
+		return
+	}
 	if !from.up || from.applied <= n.applied {
 		return
 	}
@@ -194,6 +214,16 @@ func (c *testCluster) install(n *testNode) {
 	n.keep(n.brought)
 	clear(n.pending)
 	c.fetched++
+}
+
+// trim forgets what the machine has saved, as far as others do not need it.
+func (c *testCluster) trim(n *testNode) {
+	st, own := n.r.Status(), n.saved
+	if n.noMachine {
+		own = st.Delivered
+	}
+	n.released = st.Released
+	n.trimmed = max(n.trimmed, min(own, st.TrimLimit))
 }
 
 // skip tells the core of an installation.
@@ -298,7 +328,7 @@ func (c *testCluster) random() {
 	x := c.rng.Float64()
 	switch {
 	case !n.up:
-		if x < 0.02 {
+		if x < 0.02 && !n.lost {
 			c.start(n)
 		}
 	case x < c.faults.crash:
@@ -322,7 +352,7 @@ func (c *testCluster) random() {
 	case x < 0.505 && n.source > 0:
 		c.install(n)
 	case x < 0.505 && c.faults.trim:
-		n.trimmed = n.saved
+		c.trim(n)
 	case x < 0.51:
 		c.step(n, Event{Kind: Disconnected, Peer: NodeID(1 + c.rng.IntN(len(c.nodes)))})
 	default:
@@ -333,10 +363,11 @@ func (c *testCluster) random() {
 // settle runs without faults, in fair turns, until every node has applied everything and nothing waits.
 func (c *testCluster) settle(rounds int, nodes ...*testNode) {
 	for _, n := range nodes {
-		if !n.up {
+		if !n.up && !n.lost {
 			c.start(n)
 		}
 	}
+	nodes = slices.DeleteFunc(slices.Clone(nodes), func(n *testNode) bool { return n.lost })
 	for range rounds {
 		for _, n := range nodes {
 			c.step(n, Event{Kind: Tick})

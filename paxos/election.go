@@ -74,7 +74,7 @@ func (e *election) tick() {
 	e.observe(e.r.acceptor.promised)
 	e.judge()
 	e.round++
-	m := &Message{Kind: Heartbeat, Number: e.round, Chosen: e.r.learner.prefix}
+	m := e.r.retention.sign(&Message{Kind: Heartbeat, Number: e.round, Chosen: e.r.learner.prefix})
 	if e.r.proposer.phase == leading {
 		m.Ballot = e.r.proposer.ballot
 	}
@@ -112,7 +112,7 @@ func (e *election) judge() {
 	if e.leads() && !e.happy {
 		e.r.proposer.rest()
 	}
-	if e.happy || content || !fit || !e.r.roles().MayLead() || !e.r.config().IsPhase1Quorum(alive) {
+	if e.happy || content || !fit || !e.r.config().nominates(e.r.identity()) || !e.r.config().IsPhase1Quorum(alive) {
 		e.unhappy = 0
 		return
 	}
@@ -157,7 +157,7 @@ func (e *election) rank() int {
 	rank := 0
 	for i := range e.peers {
 		p := &e.peers[i]
-		if !e.alive(p) || !e.r.config().roles(p.identity).MayLead() {
+		if !e.alive(p) || !e.r.config().nominates(p.identity) {
 			continue
 		}
 		theirs, ours := e.r.learner.peerPrefix(p.node), e.r.learner.prefix
@@ -181,7 +181,7 @@ func (e *election) successor() NodeID {
 	var best *peer
 	for i := range e.peers {
 		p := &e.peers[i]
-		if !e.r.config().roles(p.identity).MayLead() || !e.alive(p) {
+		if !e.r.config().nominates(p.identity) || !e.alive(p) {
 			continue
 		}
 		if best == nil || e.r.learner.peerPrefix(p.node) > e.r.learner.peerPrefix(best.node) {
@@ -208,7 +208,7 @@ func (e *election) onTakeOver(from NodeID, m *Message) {
 
 // succeed takes over from a leader that has asked for it, once this node knows what that one knew.
 func (e *election) succeed() {
-	if e.summoned > 0 && e.summoned <= e.r.learner.prefix && e.r.roles().MayLead() {
+	if e.summoned > 0 && e.summoned <= e.r.learner.prefix && e.r.config().nominates(e.r.identity()) {
 		e.takeOver()
 	}
 }
@@ -244,17 +244,19 @@ func (e *election) observe(ballot Ballot) {
 	e.r.proposer.rest()
 }
 
-func (e *election) onHeartbeat(from NodeID, m *Message) {
-	e.r.learner.onPeerPrefix(from, m.Chosen)
+func (e *election) onHeartbeat(from identity, m *Message) {
+	e.r.learner.onPeerPrefix(from.node, m.Chosen)
+	e.r.retention.hear(from, m)
 	if !m.Ballot.IsZero() {
 		e.r.learner.onAnnounced(m.Ballot, m.Chosen)
 	}
-	e.r.send(from, &Message{Kind: HeartbeatReply, Number: m.Number, Ballot: e.own, Seen: e.seen, Flag: e.happy, Chosen: e.r.learner.prefix, Boot: e.r.boot})
+	e.r.send(from.node, e.r.retention.sign(&Message{Kind: HeartbeatReply, Number: m.Number, Ballot: e.own, Seen: e.seen, Flag: e.happy, Chosen: e.r.learner.prefix, Boot: e.r.boot}))
 }
 
 // onReply takes an answer to one of the rounds that still count; an older one proves nothing about now.
 func (e *election) onReply(from identity, m *Message) {
 	e.r.learner.onPeerPrefix(from.node, m.Chosen)
+	e.r.retention.hear(from, m)
 	p := e.peer(from.node)
 	if p == nil || p.identity != from {
 		return

@@ -14,12 +14,23 @@ func (l *learner) transfer() {
 		donor := l.peers[l.donorNext%len(l.peers)]
 		l.donorNext = l.donorNext%len(l.peers) + 1
 		if donor.trimmed {
-			l.r.fx.Transfers = append(l.r.fx.Transfers, Transfer{Peer: donor.node})
+			l.transferFrom(donor.node)
 			break
 		}
 	}
 	l.forgetTried()
 	l.asked, l.askedAt = true, l.r.now
+}
+
+// transferFrom asks for a snapshot; or, without a machine, for leave to skip what nobody has.
+func (l *learner) transferFrom(donor NodeID) {
+	tr := Transfer{Peer: donor}
+	if l.r.cfg.NoMachine {
+		if tr.Skip = l.r.retention.skippable(); tr.Skip <= l.prefix {
+			return
+		}
+	}
+	l.r.fx.Transfers = append(l.r.fx.Transfers, tr)
 }
 
 // onInstalled skips everything up to slot: it is chosen, and the machine has it. Votes above it, and the promise, are as valid as ever: an acceptor that forgot them could let
@@ -31,6 +42,9 @@ func (l *learner) onInstalled(slot Slot, known []*Configuration) {
 		panic(Violation("a snapshot of slot %d was installed without the configurations that go with it", slot))
 	}
 	l.r.membership.adopt(known)
+	if slot >= l.r.retention.lacking {
+		l.r.retention.lacking = 0
+	}
 	if slot <= l.prefix {
 		l.r.refresh()
 		return

@@ -242,8 +242,25 @@ func (l *learner) tick() {
 	}
 	l.asked = false
 	const patience = 3 // ticks
-	if l.known() > l.prefix && l.r.now-l.movedAt >= patience {
+	switch {
+	case l.known() <= l.prefix || l.r.now-l.movedAt < patience:
+	case l.r.cfg.NoMachine && !l.r.votes():
+		l.keepUp()
+	default:
 		l.ask()
+	}
+}
+
+// keepUp lets a member that neither votes nor has a machine skip what is chosen, once that is a window or more: all that it needs of it is who the members are.
+func (l *learner) keepUp() {
+	for i := range l.peers {
+		p := &l.peers[(l.donorNext+i)%len(l.peers)]
+		if p.chosen >= l.prefix+l.r.membership.latest().Window {
+			l.donorNext = (l.donorNext + i + 1) % len(l.peers)
+			l.transferFrom(p.node)
+			l.asked, l.askedAt = true, l.r.now
+			return
+		}
 	}
 }
 
@@ -326,6 +343,9 @@ func (l *learner) onLearned(from NodeID, m *Message) {
 	for _, rec := range m.Records {
 		l.choose(rec)
 		l.advance()
+	}
+	if m.Flag {
+		return
 	}
 	if len(m.Records) == 0 {
 		if p := l.peer(from); p != nil && m.Slot > l.prefix && p.tried && !p.trimmed {

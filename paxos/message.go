@@ -34,8 +34,8 @@ const (
 	Accept         MessageKind = 4  // Record, which has ballot, slot and chosen prefix ("2a")
 	Accepted       MessageKind = 5  // Ballot; Slot, Upto: the run of slots voted in ("2b")
 	Commit         MessageKind = 6  // Ballot; Chosen
-	Heartbeat      MessageKind = 7  // Number: round; Chosen; Ballot, if the sender leads
-	HeartbeatReply MessageKind = 8  // Number: round; Ballot: the sender's own; Seen; Flag: happy; Chosen; Boot: the sender's
+	Heartbeat      MessageKind = 7  // Number: round; Chosen; Ballot, if the sender leads; where there is a witness, Slot: what the sender holds, Upto: what is released
+	HeartbeatReply MessageKind = 8  // Number: round; Ballot: the sender's own; Seen; Flag: happy; Chosen; Boot: the sender's; Slot, Upto: as in a Heartbeat
 	Forward        MessageKind = 9  // Ballot of the leader meant; Number; Origin; Hops; Boot of the receiver; Proposals; Flag: one change of membership, and no commands
 	Reject         MessageKind = 10 // Origin; Hops; Rejected
 	ReadRequest    MessageKind = 11 // Ballot of the leader meant; Number; Origin; Hops
@@ -44,12 +44,13 @@ const (
 	ReadAck        MessageKind = 14 // Ballot; Number
 	Learn          MessageKind = 15 // Slot: first wanted
 	TakeOver       MessageKind = 17 // Ballot: the leader's; Chosen: what to know first. It cannot go on, since it is no member any more
-	Learned        MessageKind = 16 // Records: chosen, ascending; Chosen; Slot: without records, everything up to here is trimmed, if that is why
+	Learned        MessageKind = 16 // Records: chosen, ascending; Chosen; Slot: without records, everything up to here is trimmed, if that is why; Flag: nobody has asked for it
+	Decided        MessageKind = 18 // Origin; Hops; Proposals: the IDs alone of commands that are chosen
 )
 
 var messageNames = [...]string{Prepare: "prepare", Promise: "promise", Nack: "nack", Accept: "accept", Accepted: "accepted",
 	Commit: "commit", Heartbeat: "heartbeat", HeartbeatReply: "heartbeat-reply", Forward: "forward", Reject: "reject",
-	ReadRequest: "read-request", ReadReply: "read-reply", ReadProbe: "read-probe", ReadAck: "read-ack", Learn: "learn", Learned: "learned", TakeOver: "take-over"}
+	ReadRequest: "read-request", ReadReply: "read-reply", ReadProbe: "read-probe", ReadAck: "read-ack", Learn: "learn", Learned: "learned", TakeOver: "take-over", Decided: "decided"}
 
 func (k MessageKind) String() string {
 	if int(k) < len(messageNames) && messageNames[k] != "" {
@@ -63,14 +64,14 @@ type Stream uint8
 
 const (
 	Control     Stream = iota // small: elections, votes, reads
-	Replication               // values on their way to being chosen
+	Replication               // values on their way to being chosen, and to those who learn them first
 	Background                // catching up
 )
 
 // Stream returns the stream for a message.
 func (m *Message) Stream() Stream {
 	switch {
-	case m.Kind == Accept || m.Kind == Forward:
+	case m.Kind == Accept || m.Kind == Forward || m.Kind == Learned && m.Flag:
 		return Replication
 	case len(m.Records)+len(m.Reports) > 0:
 		return Background

@@ -20,6 +20,7 @@ type proposer struct {
 	inflight  window[proposal] // above the chosen prefix
 	bytes     int              // of the values in flight
 	announced Slot             // the chosen prefix as last announced
+	pushed    Slot             // what is chosen up to here has been sent to those who learn and do not vote
 	movedAt   int64            // tick at which the chosen prefix or phase 1 last moved, or work began
 
 	change admitted // waits to be proposed; without data there is none
@@ -39,6 +40,7 @@ type proposal struct {
 	record *Record
 	votes  Set
 	sentAt int64
+	owed   []admitted // commands, without their bytes, of members that have no machine to tell them what has become of them
 }
 
 // prepare begins phase 1 of a new ballot for every slot above the chosen prefix.
@@ -119,6 +121,7 @@ func (p *proposer) lead() {
 	p.phase = leading
 	p.movedAt = p.r.now
 	p.announced = 0
+	p.pushed = p.r.learner.prefix
 	p.inflight.reset(p.r.learner.prefix + 1)
 	p.epoch = p.r.config().Epoch
 	p.next = p.recovery.chosen + 1
@@ -191,7 +194,14 @@ func (p *proposer) cut() {
 			return
 		}
 		p.next++
-		p.propose(p.next-1, q.take(limits.BatchBytes))
+		var owed []admitted
+		batch := q.take(limits.BatchBytes, func(a *admitted) {
+			if p.isBlind(a.origin) {
+				owed = append(owed, admitted{Proposal{ID: a.ID}, a.origin})
+			}
+		})
+		p.propose(p.next-1, batch)
+		p.inflight.at(p.next - 1).owed = owed
 		p.r.runSelf()
 	}
 }
@@ -245,6 +255,7 @@ func (p *proposer) onPrefix() {
 	for p.inflight.base <= p.r.learner.prefix {
 		if q := p.inflight.get(p.inflight.base); q != nil && q.record != nil {
 			p.bytes -= q.record.Size()
+			p.r.forwarder.decide(q.owed)
 		}
 		p.inflight.dropBelow(p.inflight.base + 1)
 	}
@@ -267,8 +278,9 @@ func (p *proposer) onChoice(rec *Record) {
 // onNack learns that a higher ballot is about.
 func (p *proposer) onNack(m *Message) { p.r.election.observe(m.Seen) }
 
-// announce tells everybody the chosen prefix if no Accept has.
+// announce tells everybody the chosen prefix if no Accept has, and those who get no Accepts what is chosen.
 func (p *proposer) announce() {
+	p.push()
 	if p.phase == leading && p.announced < p.r.learner.prefix {
 		p.announced = p.r.learner.prefix
 		p.r.tellAll(&Message{Kind: Commit, Ballot: p.ballot, Chosen: p.announced})

@@ -27,6 +27,8 @@ type Config struct {
 	Founders    *Configuration // nil on a disk that has joined later: then Stable.Configurations says who the members are
 	Seed        uint64         // for jitter in elections; nothing else depends on it
 
+	NoMachine bool // what is chosen feeds nothing here, so it need not all be known
+
 	HeartbeatTicks int // between two heartbeats
 	SuspectTicks   int // a member not heard for this long is suspected; a disk that makes no progress for this long is stalled
 	ResendTicks    int // an unanswered message is sent again after this long
@@ -120,6 +122,7 @@ type Effects struct {
 	Fetches      []Fetch        // to be read from the log, without haste
 	Reconfigured []Reconfigured // changes of membership that are chosen; make what Configurations returns durable, unless newer ones are, before the machine is given Chosen of this Step
 	Removed      bool           // this node was a member and is none any more
+	Decided      []uint64       // commands of this node's callers that are chosen; told only where there is no machine to answer them, and not always
 	Transfers    []Transfer     // snapshots to be fetched and installed; passed over while one is under way, and asked for again while they are needed
 }
 
@@ -144,8 +147,11 @@ type Fetch struct {
 }
 
 // Transfer asks for a snapshot of a peer's machine, for an Installed event: what this member needs nobody has in the log any more, this peer for one.
+//
+// Without a machine it asks for no more than the configurations that go with a slot of at least Skip, and for the log to be trimmed up to Skip.
 type Transfer struct {
 	Peer NodeID
+	Skip Slot
 }
 
 // Reset empties the effects and keeps their memory.
@@ -154,7 +160,7 @@ func (fx *Effects) Reset() {
 	clear(fx.Messages)
 	clear(fx.Chosen)
 	*fx = Effects{Records: fx.Records[:0], Messages: fx.Messages[:0], Chosen: fx.Chosen[:0], Reads: fx.Reads[:0], Rejected: fx.Rejected[:0],
-		Fetches: fx.Fetches[:0], Transfers: fx.Transfers[:0]}
+		Fetches: fx.Fetches[:0], Decided: fx.Decided[:0], Transfers: fx.Transfers[:0]}
 }
 
 // Replica is one member's part in the protocol. It is not safe for concurrent use.
@@ -171,6 +177,7 @@ type Replica struct {
 	admission admission
 	forwarder forwarder
 	reader    reader
+	retention retention
 
 	now      int64 // ticks since the start
 	appended LSN   // the last record given out
@@ -186,6 +193,8 @@ type Stable struct {
 	Promised Ballot // the highest that the vital state or any record shows
 	Applied  Slot   // everything up to here is chosen, and applied or trimmed; what is not trimmed of it is durable in the log
 	Last     LSN    // of the log's last record
+	Lacking  Slot   // the machine has not applied everything up to here, and the log has trimmed it; 0 if nothing is amiss
+	Released Slot   // what Status said of it, when it was last made durable
 
 	Configurations []*Configuration // what Replica.Configurations returned when Applied was passed, or later; nil if the founders' is all there ever was
 }
@@ -219,6 +228,7 @@ func New(cfg Config, stable Stable) (*Replica, error) {
 	r.election = newElection(r)
 	r.admission = newAdmission(cfg.Limits)
 	r.forwarder = newForwarder(r)
+	r.retention = retention{r: r, lacking: stable.Lacking, released: stable.Released}
 	r.reader = reader{r: r, number: r.firstNumber()}
 	r.learner.onMembership()
 	return r, nil
@@ -359,13 +369,15 @@ func (r *Replica) dispatch(from identity, m *Message) {
 	case Learned:
 		r.learner.onLearned(from.node, m)
 	case Heartbeat:
-		r.election.onHeartbeat(from.node, m)
+		r.election.onHeartbeat(from, m)
 	case HeartbeatReply:
 		r.election.onReply(from, m)
 	case Forward:
 		r.forwarder.onForward(from.node, m)
 	case Reject:
 		r.forwarder.onReject(m)
+	case Decided:
+		r.forwarder.onDecided(m)
 	case ReadRequest:
 		r.reader.onRequest(from.node, m)
 	case ReadReply:

@@ -16,6 +16,8 @@ type Status struct {
 	Queued    int          // commands in the admission queue
 	Epoch     uint32       // of the configuration in force
 	Latest    uint32       // epoch of the latest: above Epoch while a change waits to come into force
+	Released  Slot         // enough learners hold everything up to here for a witness to forget it
+	TrimLimit Slot         // nothing above may be trimmed, whatever this member holds itself
 	Removed   bool         // this node was a member and is none any more
 	Peers     []PeerStatus // the members of the configuration in force
 }
@@ -34,6 +36,7 @@ func (r *Replica) Status() Status {
 		Leads: r.proposer.phase == leading, Recovered: r.proposer.mayServeReads(),
 		Chosen: r.learner.prefix, Delivered: r.learner.delivered, Appended: r.appended, Durable: r.gate.durable, Queued: r.admission.count,
 		Epoch: r.config().Epoch, Latest: r.membership.latest().Epoch, Removed: r.view.removed,
+		TrimLimit: r.retention.limit(), Released: r.retention.released,
 	}
 	for _, member := range r.config().Members {
 		p := PeerStatus{Member: member, Alive: r.election.connected(member.ID), Chosen: r.learner.peerPrefix(member.ID)}

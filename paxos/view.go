@@ -28,6 +28,12 @@ func (r *Replica) governing() []*Configuration {
 // roles are this node's in the configuration in force.
 func (r *Replica) roles() Role { return r.config().roles(r.identity()) }
 
+// votes reports whether this node is an acceptor in a configuration that governs slots which may be undecided.
+func (r *Replica) votes() bool {
+	roles, _ := r.rolesOf(r.identity())
+	return roles&Acceptor != 0
+}
+
 // rolesOf returns the roles that somebody has in any configuration that governs slots which may be undecided, and whether he is a member of one.
 func (r *Replica) rolesOf(who identity) (roles Role, member bool) {
 	for _, config := range r.governing() {
@@ -77,7 +83,7 @@ func (r *Replica) hears(from identity, m *Message) bool {
 		return roles&Proposer != 0
 	case Nack:
 		return roles&Acceptor != 0
-	case Forward, Reject, ReadRequest, ReadReply:
+	case Forward, Reject, Decided, ReadRequest, ReadReply:
 		return member
 	}
 	return true
@@ -101,6 +107,7 @@ func (r *Replica) refresh() {
 	r.judgeSelf()
 	r.election.onMembership()
 	r.learner.onMembership()
+	r.retention.onMembership()
 	if newer {
 		r.proposer.onMembership()
 	}
