@@ -60,6 +60,7 @@ func BenchmarkRange(b *testing.B) {
 		want int64
 	}{
 		{"point", func() *pb.RangeRequest { return &pb.RangeRequest{Key: numbered(rng.IntN(keys))} }, 1},
+		{"point-of-none", func() *pb.RangeRequest { return &pb.RangeRequest{Key: []byte("none")} }, 0},
 		{"list=10000", func() *pb.RangeRequest {
 			from := rng.IntN(keys - 10_000)
 			return &pb.RangeRequest{Key: numbered(from), RangeEnd: numbered(from + 10_000)}

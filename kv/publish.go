@@ -2,7 +2,9 @@ package kv
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -20,6 +22,47 @@ type published struct {
 	alarms    alarms
 	refs      atomic.Int64 // its readers, and one for being current
 	db        *database    // that the snapshot is of
+	idle      idleIterators
+}
+
+// idleIterators are iterators for single keys that readers have left for those after them: to open one costs more than to use it. It is safe for concurrent use.
+type idleIterators struct {
+	mu        sync.Mutex
+	iterators []*pebble.Iterator
+}
+
+// idleMax bounds the iterators that wait for a reader.
+const idleMax = 16
+
+// take returns an iterator, or nil if there is none.
+func (i *idleIterators) take() *pebble.Iterator {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	n := len(i.iterators)
+	if n == 0 {
+		return nil
+	}
+	it := i.iterators[n-1]
+	i.iterators = i.iterators[:n-1]
+	return it
+}
+
+// put keeps a sound iterator and closes any other, or one too many.
+func (i *idleIterators) put(it *pebble.Iterator) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if it.Error() != nil || len(i.iterators) == idleMax {
+		return it.Close()
+	}
+	i.iterators = append(i.iterators, it)
+	return nil
+}
+
+func (i *idleIterators) close() (err error) {
+	for _, it := range i.iterators {
+		err = errors.Join(err, it.Close())
+	}
+	return err
 }
 
 // retain reports whether the state could still be had.
@@ -40,7 +83,7 @@ func (p *published) release() error {
 		return nil
 	}
 	defer p.db.alive.Done()
-	return p.snapshot.Close()
+	return errors.Join(p.idle.close(), p.snapshot.Close())
 }
 
 // publish makes what has been committed visible to readers that come from now on. The caller holds s.mu.
@@ -68,7 +111,7 @@ func (s *Store) read(ctx context.Context, fn func(v *view) error) error {
 			break
 		}
 	}
-	v := &view{reader: p.snapshot, db: p.db, revision: p.revision, compacted: p.compacted, census: p.census, auth: p.auth, alarms: p.alarms}
+	v := &view{reader: p.snapshot, db: p.db, revision: p.revision, compacted: p.compacted, census: p.census, auth: p.auth, alarms: p.alarms, idle: &p.idle}
 	err := fn(v)
 	if closing := v.close(); err == nil {
 		err = closing

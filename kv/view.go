@@ -21,7 +21,8 @@ type view struct {
 	auth      *auth
 	alarms    alarms
 
-	point   *pebble.Iterator // for single keys; opened when first needed
+	point   *pebble.Iterator // for single keys; had when first needed
+	idle    *idleIterators   // of a reader's view: where point comes from and goes to
 	seek    []byte           // scratch
 	closing error            // of iterators that were left before their end
 }
@@ -32,6 +33,9 @@ func (v *view) close() error {
 	}
 	it := v.point
 	v.point = nil
+	if v.idle != nil {
+		return errors.Join(v.closing, v.idle.put(it))
+	}
 	return errors.Join(v.closing, it.Close())
 }
 
@@ -47,16 +51,25 @@ func (v *view) get(key []byte, main int64) (version, error) {
 	return v.getAt(key, revision{main, maxSub})
 }
 
+// open sees to it that there is an iterator for single keys, and that it sees all there is.
+func (v *view) open() (err error) {
+	switch {
+	case v.point != nil:
+		v.point.SetOptions(&pointOptions) // makes what the batch has gained since visible; a snapshot gains nothing
+		return nil
+	case v.idle != nil:
+		if v.point = v.idle.take(); v.point != nil {
+			return nil
+		}
+	}
+	v.point, err = v.reader.NewIter(&pointOptions)
+	return err
+}
+
 // getAt is get with a sub-revision, of what is in the database.
 func (v *view) getAt(key []byte, at revision) (version, error) {
-	if v.point == nil {
-		it, err := v.reader.NewIter(&pointOptions)
-		if err != nil {
-			return version{}, err
-		}
-		v.point = it
-	} else {
-		v.point.SetOptions(&pointOptions) // makes what the batch has gained since visible; a snapshot gains nothing
+	if err := v.open(); err != nil {
+		return version{}, err
 	}
 	v.seek = appendRevision(appendPrefix(v.seek[:0], key), at)
 	if !v.point.SeekPrefixGE(v.seek) {
