@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"net"
 	"slices"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 type Member struct {
 	ID      paxos.NodeID
 	Name    string     // for people; may be empty
-	Address string     // host:port where the member's peers reach it
+	Address string     // host:port where the member's peers reach it, or unix: and a path
 	Roles   paxos.Role // what it does; 0 stands for paxos.FullMember
 }
 
@@ -45,6 +46,8 @@ type Config struct {
 
 	// Listen is the address to listen on for peers, if not the Address of this node's own Member.
 	Listen string
+	// Listener, if not nil, is the socket to listen on for peers, bound already. The node closes it.
+	Listener net.Listener
 	// TLS, if not nil, is used for both directions between members; it must demand and verify the peer's certificate.
 	TLS *tls.Config
 

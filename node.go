@@ -92,7 +92,7 @@ func (n *Node) open() error {
 		return err
 	}
 	n.loop = loop
-	if len(n.cfg.Members) > 1 {
+	if len(n.cfg.Members) > 1 || n.cfg.Listener != nil {
 		if err := n.listen(); err != nil {
 			return err
 		}
@@ -117,7 +117,10 @@ func (n *Node) run(fn func()) {
 }
 
 func (n *Node) listen() error {
-	listener, err := net.Listen("tcp", n.cfg.Listen)
+	listener, err := n.cfg.Listener, error(nil)
+	if listener == nil {
+		listener, err = net.Listen("tcp", n.cfg.Listen)
+	}
 	if err != nil {
 		return fmt.Errorf("synod: cannot listen for peers on %s: %w", n.cfg.Listen, err)
 	}

@@ -2,7 +2,9 @@ package etcdapi
 
 import (
 	"context"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -21,27 +23,44 @@ const codeCount = int(codes.Unauthenticated) + 1
 type method struct {
 	started, received, sent prometheus.Counter
 	handled                 [codeCount]prometheus.Counter
+	duration                prometheus.Observer // nil unless metrics are extensive
 }
 
-func (m *method) handle(err error) {
+func (m *method) handle(start time.Time, err error) {
+	if m.duration != nil {
+		m.duration.Observe(time.Since(start).Seconds())
+	}
 	if code := status.Code(err); int(code) < codeCount {
 		m.handled[code].Inc()
 	}
 }
 
-type methodVecs struct{ started, handled, received, sent *prometheus.CounterVec }
+type methodVecs struct {
+	started, handled, received, sent *prometheus.CounterVec
+	durations                        *prometheus.HistogramVec // nil unless metrics are extensive
+}
+
+// methodLabels name a method in metrics.
+var methodLabels = []string{"grpc_type", "grpc_service", "grpc_method"}
 
 func newMethodVecs() *methodVecs {
-	labels := []string{"grpc_type", "grpc_service", "grpc_method"}
 	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	return &methodVecs{
-		started:  vec("grpc_server_started_total", "RPCs started.", labels...),
-		handled:  vec("grpc_server_handled_total", "RPCs completed, by code.", append(labels, "grpc_code")...),
-		received: vec("grpc_server_msg_received_total", "Messages received.", labels...),
-		sent:     vec("grpc_server_msg_sent_total", "Messages sent.", labels...),
+		started:  vec("grpc_server_started_total", "RPCs started.", methodLabels...),
+		handled:  vec("grpc_server_handled_total", "RPCs completed, by code.", append(slices.Clone(methodLabels), "grpc_code")...),
+		received: vec("grpc_server_msg_received_total", "Messages received.", methodLabels...),
+		sent:     vec("grpc_server_msg_sent_total", "Messages sent.", methodLabels...),
 	}
+}
+
+// addDurations makes metrics extensive.
+func (m *metrics) addDurations() {
+	m.grpc.durations = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "grpc_server_handling_seconds", Help: "How long RPCs took until they were completed.",
+	}, methodLabels)
+	m.registry.MustRegister(m.grpc.durations)
 }
 
 // resolve makes the counters of every method of server, so that no request has to look a label up.
@@ -57,6 +76,9 @@ func (m *metrics) resolve(server *grpc.Server) {
 			}
 			for code := range counted.handled {
 				counted.handled[code] = m.grpc.handled.WithLabelValues(append(labels, codes.Code(code).String())...)
+			}
+			if m.grpc.durations != nil {
+				counted.duration = m.grpc.durations.WithLabelValues(labels...)
 			}
 			m.methods["/"+service+"/"+rpc.Name] = counted
 		}
@@ -78,7 +100,7 @@ func callType(rpc grpc.MethodInfo) string {
 // unary stands before every unary method: it counts, and turns a request away that demands a leader when there is none, or whose
 // caller may not make it.
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	m := s.metrics.methods[info.FullMethod]
+	m, start := s.metrics.methods[info.FullMethod], time.Now()
 	m.started.Inc()
 	m.received.Inc()
 	resp, err := any(nil), s.requireLeader(ctx)
@@ -91,13 +113,14 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	if err == nil {
 		m.sent.Inc()
 	}
-	s.finish(m, info.FullMethod, err)
+	s.slow.observe(ctx, info.FullMethod, start, err)
+	s.finish(m, info.FullMethod, start, err)
 	return resp, err
 }
 
 // stream does for streams what unary does.
 func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	m := s.metrics.methods[info.FullMethod]
+	m, start := s.metrics.methods[info.FullMethod], time.Now()
 	m.started.Inc()
 	ctx := stream.Context()
 	err := s.requireLeader(ctx)
@@ -112,13 +135,13 @@ func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 	if err == nil {
 		err = handler(srv, &countedStream{stream, ctx, m})
 	}
-	s.finish(m, info.FullMethod, err)
+	s.finish(m, info.FullMethod, start, err)
 	return err
 }
 
 // finish counts the outcome, and logs what no client can have caused.
-func (s *Server) finish(m *method, name string, err error) {
-	m.handle(err)
+func (s *Server) finish(m *method, name string, start time.Time, err error) {
+	m.handle(start, err)
 	switch status.Code(err) {
 	case codes.Unknown, codes.Internal, codes.DataLoss:
 		s.logger.Error("a request failed unexpectedly", "method", strings.TrimPrefix(name, "/"), "error", err)

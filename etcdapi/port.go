@@ -31,6 +31,8 @@ var http2Preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 // Without TLS the HTTP/2 preface decides. With TLS what the client offers does: gRPC clients offer h2 alone, while browsers,
 // curl and Prometheus offer http/1.1 beside it. A client that offers both and means gRPC nevertheless is given to the
 // HTTP server like the others, which must pass its requests on.
+//
+// Where both TLS and its absence are allowed, the first byte decides: it begins a TLS record, which neither protocol begins like.
 type port struct {
 	grpc, http *queue
 	logger     *slog.Logger
@@ -50,11 +52,11 @@ func newPort(logger *slog.Logger) *port {
 }
 
 // serve accepts connections on l until l is closed, for which it returns nil, or fails.
-func (p *port) serve(l net.Listener, config *tls.Config) error {
-	if config != nil {
-		config = config.Clone()
-		config.NextProtos = []string{"h2", "http/1.1"}
-		config.GetConfigForClient = noteOffer
+func (p *port) serve(l Listener) error {
+	if l.TLS != nil {
+		l.TLS = l.TLS.Clone()
+		l.TLS.NextProtos = []string{"h2", "http/1.1"}
+		l.TLS.GetConfigForClient = noteOffer
 	}
 	var pause time.Duration
 	for {
@@ -77,7 +79,7 @@ func (p *port) serve(l net.Listener, config *tls.Config) error {
 		}
 		p.deciding.Go(func() {
 			defer func() { <-p.undecided }()
-			p.decide(conn, config)
+			p.decide(conn, l)
 		})
 	}
 }
@@ -98,47 +100,65 @@ func (p *port) pauseAfter(err error, pause time.Duration) (time.Duration, error)
 }
 
 // decide finds out what conn speaks and hands it to the server for it, or closes it.
-func (p *port) decide(conn net.Conn, config *tls.Config) {
+func (p *port) decide(conn net.Conn, l Listener) {
 	stop := context.AfterFunc(p.ctx, func() { conn.Close() })
-	decided, to, err := p.greet(conn, config)
+	decided, to, err := p.greet(conn, l)
 	if !stop() {
 		return // the port is closed, and the connection with it
 	}
 	if err != nil {
 		conn.Close()
 		if !errors.Is(err, io.EOF) { // a bare connect and close is how load balancers probe
-			p.logger.Warn("rejected a client connection", "remote", conn.RemoteAddr().String(), "error", err)
+			p.logger.Warn("rejected connection on client endpoint", "remote", conn.RemoteAddr().String(), "error", err)
 		}
 		return
 	}
 	to.put(decided)
 }
 
-func (p *port) greet(conn net.Conn, config *tls.Config) (net.Conn, *queue, error) {
+func (p *port) greet(conn net.Conn, l Listener) (net.Conn, *queue, error) {
 	if err := conn.SetDeadline(time.Now().Add(decideTimeout)); err != nil {
 		return nil, nil, err
 	}
-	decided, to := conn, p.http
-	if config != nil {
-		secured, offered := tls.Server(conn, config), new(offer)
-		if err := secured.HandshakeContext(context.WithValue(p.ctx, offer{}, offered)); err != nil {
-			return nil, nil, err
-		}
-		decided = secured
-		if offered.http2 && !offered.http1 {
-			to = p.grpc
-		}
-	} else {
-		begun, http2, err := peekPreface(conn)
+	decided, to, err := p.choose(conn, l)
+	if err != nil {
+		return nil, nil, err
+	}
+	return decided, to, conn.SetDeadline(time.Time{})
+}
+
+func (p *port) choose(conn net.Conn, l Listener) (net.Conn, *queue, error) {
+	if l.TLS != nil && l.Plain {
+		begun, secured, err := peekTLS(conn)
 		if err != nil {
 			return nil, nil, err
 		}
-		decided = begun
-		if http2 {
-			to = p.grpc
+		if conn = begun; !secured {
+			l.TLS = nil
 		}
 	}
-	return decided, to, conn.SetDeadline(time.Time{})
+	if l.TLS != nil {
+		return p.shakeHands(conn, l.TLS)
+	}
+	begun, http2, err := peekPreface(conn)
+	if err != nil {
+		return nil, nil, err
+	}
+	if http2 {
+		return begun, p.grpc, nil
+	}
+	return begun, p.http, nil
+}
+
+func (p *port) shakeHands(conn net.Conn, config *tls.Config) (net.Conn, *queue, error) {
+	secured, offered := tls.Server(conn, config), new(offer)
+	if err := secured.HandshakeContext(context.WithValue(p.ctx, offer{}, offered)); err != nil {
+		return nil, nil, err
+	}
+	if offered.http2 && !offered.http1 {
+		return secured, p.grpc, nil
+	}
+	return secured, p.http, nil
 }
 
 // offer is which protocols a client offers in its TLS handshake; a zero offer is also the key of the handshake's own in its context.
@@ -177,6 +197,18 @@ func peekPreface(conn net.Conn) (net.Conn, bool, error) {
 			return nil, false, err
 		}
 	}
+}
+
+// tlsHandshake is how every TLS connection begins: a record of this type (RFC 8446 §5.1).
+const tlsHandshake = 22
+
+// peekTLS reads the first byte of conn to tell whether it begins a TLS handshake, and returns a connection that begins with it.
+func peekTLS(conn net.Conn) (net.Conn, bool, error) {
+	head := make([]byte, 1)
+	if _, err := io.ReadFull(conn, head); err != nil {
+		return nil, false, err
+	}
+	return &begunConn{Conn: conn, head: head}, head[0] == tlsHandshake, nil
 }
 
 // begunConn is a connection whose first bytes have been read already.

@@ -27,15 +27,21 @@ import (
 // sharedPort serves gRPC health and one HTTP path on one socket, as a Server does, and returns its address.
 func sharedPort(t testing.TB, config *tls.Config) string {
 	t.Helper()
+	return sharedListener(t, Listener{TLS: config})
+}
+
+// sharedListener does the same with a listener that lacks its socket.
+func sharedListener(t testing.TB, l Listener) string {
+	t.Helper()
 	p := newPort(slog.New(slog.DiscardHandler))
 	g := grpc.NewServer(grpc.Creds(newHandshaken(1)))
 	healthpb.RegisterHealthServer(g, health.NewServer())
 	h := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) })}
-	l := listen(t)
+	l.Listener = listen(t)
 	go g.Serve(p.grpc)
 	go h.Serve(p.http)
 	served := make(chan error, 1)
-	go func() { served <- p.serve(l, config) }()
+	go func() { served <- p.serve(l) }()
 	t.Cleanup(func() {
 		l.Close()
 		p.close()
@@ -65,6 +71,28 @@ func dial(t testing.TB, address string, creds credentials.TransportCredentials) 
 	}
 	t.Cleanup(func() { conn.Close() })
 	return conn
+}
+
+func TestOnePortServesWithTLSAndWithoutWhereBothAreAllowed(t *testing.T) {
+	server, client := selfSigned(t)
+	address := sharedListener(t, Listener{TLS: server, Plain: true})
+	for _, creds := range []credentials.TransportCredentials{insecure.NewCredentials(), credentials.NewTLS(client)} {
+		resp, err := healthpb.NewHealthClient(dial(t, address, creds)).Check(t.Context(), &healthpb.HealthCheckRequest{})
+		if err != nil || resp.Status != healthpb.HealthCheckResponse_SERVING {
+			t.Errorf("gRPC over %q answered %v, %v", creds.Info().SecurityProtocol, resp, err)
+		}
+	}
+	web := &http.Client{Transport: &http.Transport{TLSClientConfig: client.Clone()}}
+	t.Cleanup(web.CloseIdleConnections)
+	for _, scheme := range []string{"http://", "https://"} {
+		if got := get(t, web, scheme+address); got.body != "HTTP/1.1" {
+			t.Errorf("%s: %v", scheme, got)
+		}
+	}
+	strict := sharedPort(t, server)
+	if _, err := healthpb.NewHealthClient(dial(t, strict, insecure.NewCredentials())).Check(t.Context(), &healthpb.HealthCheckRequest{}); err == nil {
+		t.Error("a client got through without TLS where it is demanded")
+	}
 }
 
 func TestOnePortServesGRPCAndHTTP(t *testing.T) {
@@ -182,7 +210,7 @@ func TestADecidedConnectionHasNoDeadlineLeft(t *testing.T) {
 	p := newPort(slog.New(slog.DiscardHandler))
 	defer p.close()
 	conn := &readConn{reader: strings.NewReader("GET / HTTP/1.1\r\n\r\n")}
-	if _, _, err := p.greet(conn, nil); err != nil {
+	if _, _, err := p.greet(conn, Listener{}); err != nil {
 		t.Fatal(err)
 	}
 	if len(conn.deadlines) != 2 || conn.deadlines[0].IsZero() || !conn.deadlines[1].IsZero() {
@@ -194,7 +222,7 @@ func TestClosingThePortEndsConnectionsThatSaidNothing(t *testing.T) {
 	p := newPort(slog.New(slog.DiscardHandler))
 	l := listen(t)
 	served := make(chan error, 1)
-	go func() { served <- p.serve(l, nil) }()
+	go func() { served <- p.serve(Listener{Listener: l}) }()
 	conn, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -218,7 +246,7 @@ func TestAcceptFailuresThatPassArePassedOver(t *testing.T) {
 	var log bytes.Buffer
 	p := newPort(slog.New(slog.NewTextHandler(&log, nil)))
 	defer p.close()
-	if err := p.serve(l, nil); err == nil || err.Error() != "the socket is gone" {
+	if err := p.serve(Listener{Listener: l}); err == nil || err.Error() != "the socket is gone" {
 		t.Errorf("serving ended with %v", err)
 	}
 	if n := strings.Count(log.String(), "cannot accept"); n != 2 {

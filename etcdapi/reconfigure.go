@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -122,20 +123,43 @@ func peerAddress(urls []string) (string, error) {
 		return "", rpctypes.ErrGRPCMemberBadURLs
 	}
 	u, err := url.Parse(urls[0])
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" || u.User != nil || u.RawQuery != "" {
+	if err != nil || u.User != nil || u.RawQuery != "" {
 		return "", rpctypes.ErrGRPCMemberBadURLs
 	}
-	if _, _, err := net.SplitHostPort(u.Host); err != nil {
+	address, ok := addressIn(u)
+	switch {
+	case !ok:
 		return "", rpctypes.ErrGRPCMemberBadURLs
-	}
-	if len(urls) > 1 {
+	case len(urls) > 1:
 		return "", status.Error(codes.InvalidArgument, "synod: a member has one peer URL; give one")
 	}
-	return u.Host, nil
+	return address, nil
+}
+
+// unixAddress is how the address of a member begins that listens on a socket in the file system.
+const unixAddress = "unix:"
+
+// addressIn returns the place that a peer URL names.
+func addressIn(u *url.URL) (address string, ok bool) {
+	switch u.Scheme {
+	case "http", "https":
+		_, _, err := net.SplitHostPort(u.Host)
+		return u.Host, err == nil && u.Path == ""
+	case "unix", "unixs":
+		path := u.Host + u.Path
+		return unixAddress + path, path != ""
+	}
+	return "", false
 }
 
 // peerURL returns the peer URL of a member at an address.
 func (s *Server) peerURL(address string) string {
+	if path, isUnix := strings.CutPrefix(address, unixAddress); isUnix {
+		if s.peerScheme == "https" {
+			return "unixs://" + path
+		}
+		return "unix://" + path
+	}
 	return (&url.URL{Scheme: s.peerScheme, Host: address}).String()
 }
 

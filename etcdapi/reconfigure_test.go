@@ -150,3 +150,22 @@ func TestEveryOutcomeOfAChangeHasAnAnswer(t *testing.T) {
 		}
 	}
 }
+
+func TestAPeerURLIsWhereItsMemberIsToBeFoundAndBack(t *testing.T) {
+	for _, test := range []struct{ scheme, url, address string }{
+		{"http", "http://a:1", "a:1"},
+		{"https", "https://a:1", "a:1"},
+		{"http", "unix://a:1", "unix:a:1"},
+		{"http", "unix:///run/a", "unix:/run/a"},
+		{"https", "unixs:///run/a", "unix:/run/a"},
+	} {
+		s := &Server{peerScheme: test.scheme}
+		address, err := peerAddress([]string{test.url})
+		if err != nil || address != test.address || s.peerURL(address) != test.url {
+			t.Errorf("%s is %q, %v, and back %s", test.url, address, err, s.peerURL(address))
+		}
+	}
+	if address, err := peerAddress([]string{"unix://"}); err == nil {
+		t.Errorf("no path at all is taken for %q", address)
+	}
+}

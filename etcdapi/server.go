@@ -48,11 +48,6 @@ const MinProgressInterval = 100 * time.Millisecond
 const (
 	// wireOverhead is what a message may be larger than a request; beyond it gRPC refuses the message unread.
 	wireOverhead = 512 << 10
-	// pingMin is how often a client may ping a connection before it is told that it is too many.
-	pingMin = 5 * time.Second
-	// pingIdle and pingTimeout find connections whose client is gone.
-	pingIdle    = 2 * time.Hour
-	pingTimeout = 20 * time.Second
 	// streamWorkers are goroutines that stay, for their stacks to grow once and not with every request: a tenth of the CPU under load.
 	// Requests beyond them get goroutines of their own.
 	streamWorkers = 256
@@ -105,6 +100,17 @@ type Config struct {
 	// Gateway serves the API as JSON under /v3/, too.
 	Gateway bool
 
+	// Origins are those of web pages that may use the HTTP side; "*" for any.
+	Origins []string
+	// Hosts are the names that HTTP requests without TLS may be meant for; "*" or none at all for any.
+	Hosts []string
+	// ExtensiveMetrics adds a histogram of durations for each gRPC method.
+	ExtensiveMetrics bool
+	// SlowRequest is how long a request may take before the log says so, at most once a second. 0: it never does.
+	SlowRequest time.Duration
+	// KeepAlive is gRPC's; 0 is gRPC's own default in every field.
+	KeepAlive KeepAlive
+
 	// MaxRequestBytes bounds a write as the log holds it. A message on the wire may be 512 KiB larger.
 	MaxRequestBytes int
 	// QuotaBytes is how large the store may grow before writes that let it grow are refused and an alarm is raised; 0 or less means that there is no bound.
@@ -146,11 +152,20 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// KeepAlive says how silent connections are found out.
+type KeepAlive struct {
+	MinTime  time.Duration // between two pings of a client; one that sends more is disconnected
+	Interval time.Duration // of silence after which the server pings
+	Timeout  time.Duration // for the answer, after which the connection is closed
+}
+
 // Listener is one socket to serve on. The server closes it.
 type Listener struct {
 	net.Listener
 	// TLS, if not nil, secures every connection. The server sets its NextProtos and GetConfigForClient.
 	TLS *tls.Config
+	// Plain lets clients leave TLS out, although there is TLS.
+	Plain bool
 	// MetricsOnly serves metrics and health, and no gRPC.
 	MetricsOnly bool
 }
@@ -162,6 +177,7 @@ type Server struct {
 	members *Members
 	logger  *slog.Logger
 	metrics *metrics
+	slow    slowRequests
 
 	cluster, member uint64
 	self            *pb.Member // as this member publishes itself
@@ -246,8 +262,12 @@ func New(config Config) (*Server, error) {
 	s.stopped, s.stop = context.WithCancel(context.Background())
 	s.keepAlives = newKeepAlives(s.stopped, s.renewLeases)
 	s.metrics = newMetrics(s.node, s.store, config.Observer)
+	if config.ExtensiveMetrics {
+		s.metrics.addDurations()
+	}
+	s.slow = slowRequests{bound: config.SlowRequest, logger: s.logger}
 	s.port = newPort(s.logger)
-	s.serveGRPC(config.MaxConcurrentStreams)
+	s.serveGRPC(config)
 	if err := checkAccess(s.grpc); err != nil {
 		return nil, err
 	}
@@ -257,13 +277,14 @@ func New(config Config) (*Server, error) {
 			return nil, err
 		}
 	}
-	s.http = s.newHTTP(s.passGRPC(s.clientHandler(config.Handlers)))
+	access := webAccess{origins: config.Origins, hosts: config.Hosts}
+	s.http = s.newHTTP(s.passGRPC(access.guard(s.clientHandler(config.Handlers))))
 	s.metricsHTTP = s.newHTTP(s.metricsMux())
 	return s, nil
 }
 
 // serveGRPC makes the gRPC server and registers every service of etcd's on it.
-func (s *Server) serveGRPC(maxConcurrentStreams uint32) {
+func (s *Server) serveGRPC(config Config) {
 	s.grpc = grpc.NewServer(
 		grpc.Creds(newHandshaken(s.member)),
 		grpc.ForceServerCodecV2(newCountingCodec(s.metrics)),
@@ -271,10 +292,10 @@ func (s *Server) serveGRPC(maxConcurrentStreams uint32) {
 		grpc.StreamInterceptor(s.stream),
 		grpc.MaxRecvMsgSize(s.maxRequestBytes+wireOverhead),
 		grpc.MaxSendMsgSize(math.MaxInt32),
-		grpc.MaxConcurrentStreams(cmp.Or(maxConcurrentStreams, math.MaxUint32)),
+		grpc.MaxConcurrentStreams(cmp.Or(config.MaxConcurrentStreams, math.MaxUint32)),
 		grpc.NumStreamWorkers(streamWorkers),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingMin}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingIdle, Timeout: pingTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: config.KeepAlive.MinTime}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: config.KeepAlive.Interval, Timeout: config.KeepAlive.Timeout}),
 	)
 	pb.RegisterKVServer(s.grpc, &kvService{Server: s})
 	pb.RegisterClusterServer(s.grpc, &clusterService{Server: s})
@@ -341,7 +362,7 @@ func (s *Server) Serve() error {
 
 func (s *Server) listen(l Listener) error {
 	if !l.MetricsOnly {
-		return s.port.serve(l.Listener, l.TLS)
+		return s.port.serve(l)
 	}
 	socket := l.Listener
 	if l.TLS != nil {

@@ -24,7 +24,8 @@ func Inquire(ctx context.Context, address string, config *tls.Config) (Identity,
 
 func inquire(ctx context.Context, address string, config *tls.Config) (*hello, error) {
 	var dialer net.Dialer
-	socket, err := dialer.DialContext(ctx, "tcp", address)
+	network, place := networkOf(address)
+	socket, err := dialer.DialContext(ctx, network, place)
 	if err != nil {
 		return nil, err
 	}

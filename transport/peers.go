@@ -76,8 +76,10 @@ func validatePeers(self uint64, peers []Peer) error {
 			return fmt.Errorf("peer %x is 0, this node itself, or listed twice: list each other member once", p.Node)
 		}
 		seen[p.Node] = true
-		if _, _, err := net.SplitHostPort(p.Address); err != nil {
-			return fmt.Errorf("address %q of peer %x: %w: write host:port", p.Address, p.Node, err)
+		if network, address := networkOf(p.Address); network == "tcp" {
+			if _, _, err := net.SplitHostPort(address); err != nil {
+				return fmt.Errorf("address %q of peer %x: %w: write host:port, or unix: and a path", p.Address, p.Node, err)
+			}
 		}
 	}
 	return nil

@@ -31,10 +31,14 @@ func serverTLS(cfg *tls.Config) *tls.Config {
 	return cfg
 }
 
-// clientTLS is cfg for dialling address.
+// clientTLS is cfg for dialling address. A socket in the file system has no name to verify: its peer is verified as one on this machine.
 func clientTLS(cfg *tls.Config, address string) *tls.Config {
 	cfg = atLeast13(cfg)
-	if cfg.ServerName == "" {
+	switch network, address := networkOf(address); {
+	case cfg.ServerName != "":
+	case network == "unix":
+		cfg.ServerName = "localhost"
+	default:
 		cfg.ServerName, _, _ = net.SplitHostPort(address) // New has checked it
 	}
 	return cfg

@@ -81,7 +81,8 @@ func (s *sender) session() error {
 func (s *sender) dial() (*conn, error) {
 	timeout := s.t.cfg.HandshakeTimeout
 	dialer := net.Dialer{Timeout: timeout}
-	socket, err := dialer.DialContext(s.peer.context, "tcp", s.peer.Address)
+	network, address := networkOf(s.peer.Address)
+	socket, err := dialer.DialContext(s.peer.context, network, address)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +31,7 @@ type Identity struct {
 // Peer is another member and where it listens.
 type Peer struct {
 	Node    uint64
-	Address string // host:port, resolved anew each time it is dialled
+	Address string // host:port, resolved anew each time it is dialled, or unix: and the path of a socket
 }
 
 // Class sorts frames by urgency. The numbers are part of the wire format.
@@ -198,6 +199,14 @@ func validate(cfg *Config) error {
 		return err
 	}
 	return validateTLS(cfg.TLS)
+}
+
+// networkOf returns network and address of a peer as net.Dial wants them.
+func networkOf(address string) (network, rest string) {
+	if path, isUnix := strings.CutPrefix(address, "unix:"); isUnix {
+		return "unix", path
+	}
+	return "tcp", address
 }
 
 // Start begins to accept and to dial. A second call, and one after Close, does nothing.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"gopkg.in/natefinch/lumberjack.v2"
+
 	"synod.dev/synod/internal/serverconfig"
 )
 
@@ -32,7 +34,7 @@ func newLogger(c *serverconfig.Config) (*slog.Logger, func() error, error) {
 		case "stdout":
 			outputs = append(outputs, os.Stdout)
 		default:
-			f, err := os.OpenFile(output, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+			f, err := openLog(output, c.LogRotation)
 			if err != nil {
 				return nil, nil, errors.Join(fmt.Errorf("cannot log to --log-outputs: %w; choose a file that can be written", err), closeFiles())
 			}
@@ -46,6 +48,19 @@ func newLogger(c *serverconfig.Config) (*slog.Logger, func() error, error) {
 		handler = slog.NewTextHandler(io.MultiWriter(outputs...), options)
 	}
 	return slog.New(handler), closeFiles, nil
+}
+
+// openLog opens a file to append to, or one that is set aside when it is large.
+func openLog(path string, rotation *serverconfig.LogRotation) (io.WriteCloser, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil || rotation == nil {
+		return f, err
+	}
+	if err := f.Close(); err != nil { // it was opened only to know now that it can be
+		return nil, err
+	}
+	return &lumberjack.Logger{Filename: path, MaxSize: rotation.MaxSize, MaxAge: rotation.MaxAge, MaxBackups: rotation.MaxBackups,
+		LocalTime: rotation.LocalTime, Compress: rotation.Compress}, nil
 }
 
 // etcdKeys renames and rewrites what every log line has to the form of etcd's.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/pprof"
 	"net/url"
@@ -15,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"synod.dev/synod"
@@ -44,7 +42,7 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 			err = errors.Join(err, m.close())
 		}
 	}()
-	peerTLS, err := config.PeerMutualTLS()
+	peerTLS, err := config.PeerMutualTLS(logger)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +50,7 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 	if err != nil {
 		return nil, err
 	}
-	listeners, err := m.listen(config)
+	clients, peers, err := m.listen(config)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +72,7 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 	}
 	observer := etcdapi.NewObserver()
 	machines := map[byte]synod.StateMachine{etcdapi.MachineKV: store, etcdapi.MachineMembers: members}
-	if m.node, err = openNode(config, peerTLS, machines, observer, logger); err != nil {
+	if m.node, err = openNode(config, peers, peerTLS, machines, observer, logger); err != nil {
 		return nil, err
 	}
 	m.closers = append(m.closers, m.node.Close)
@@ -83,17 +81,22 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		Node: m.node, Observer: observer, Store: store, Members: members,
 		Name:                 config.Name,
 		ClientURLs:           config.AdvertiseClientURLs,
-		Listeners:            listeners,
+		Listeners:            clients,
 		Handlers:             m.handlers(config),
 		Gateway:              config.Gateway,
 		SnapshotDir:          outgoing,
+		Origins:              config.Origins,
+		Hosts:                config.Hosts,
+		ExtensiveMetrics:     config.ExtensiveMetrics,
+		SlowRequest:          config.SlowRequest,
+		KeepAlive:            etcdapi.KeepAlive(config.KeepAlive),
 		MaxRequestBytes:      config.MaxRequestBytes,
 		MaxTxnOps:            config.MaxTxnOps,
 		QuotaBytes:           config.QuotaBytes,
 		MaxConcurrentStreams: config.MaxConcurrentStreams,
 		RequestTimeout:       requestTimeout(config.ElectionTimeout),
 		MinLeaseTTL:          minLeaseTTL(config.ElectionTimeout),
-		PeerScheme:           config.Self.PeerURL.Scheme,
+		PeerScheme:           scheme(config.Self.PeerURL),
 		Strict:               config.StrictReconfig,
 		MaxLearners:          config.MaxLearners,
 		BcryptCost:           config.BcryptCost,
@@ -200,54 +203,6 @@ func (m *member) close() error {
 	return errors.Join(errs...)
 }
 
-// listen binds the clients' sockets first of all, so that a port in use leaves no trace on the disk.
-func (m *member) listen(config *serverconfig.Config) ([]etcdapi.Listener, error) {
-	tlsConfig, err := config.ClientListenTLS()
-	if err != nil {
-		return nil, err
-	}
-	var listeners []etcdapi.Listener
-	bind := func(flag string, metricsOnly bool, urls []url.URL) error {
-		for _, u := range urls {
-			socket, err := net.Listen(serverconfig.ListenAddress(u))
-			if err != nil {
-				return fmt.Errorf("--%s: cannot listen on %s: %w", flag, &u, listenAdvice(err))
-			}
-			m.closers = append(m.closers, func() error {
-				if err := socket.Close(); !errors.Is(err, net.ErrClosed) { // the API has mostly closed it already
-					return err
-				}
-				return nil
-			})
-			l := etcdapi.Listener{Listener: socket, MetricsOnly: metricsOnly}
-			if serverconfig.Secure(u) {
-				l.TLS = tlsConfig
-			}
-			listeners = append(listeners, l)
-		}
-		return nil
-	}
-	if err := bind("listen-client-urls", false, config.ListenClient); err != nil {
-		return nil, err
-	}
-	if err := bind("listen-client-http-urls", false, config.ListenClientHTTP); err != nil {
-		return nil, err
-	}
-	return listeners, bind("listen-metrics-urls", true, config.ListenMetrics)
-}
-
-func listenAdvice(err error) error {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return errors.New("the address is in use; stop the process that has it or choose another port")
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return errors.New("this machine does not have that address; use one of its own")
-	case errors.Is(err, syscall.EACCES):
-		return errors.New("permission denied; choose a port above 1023 or grant the right to bind it")
-	}
-	return err
-}
-
 // openDirectory makes the data directory and takes it for this process alone. It refuses a directory that holds real etcd's data, and
 // one without data where there should be some: starting empty in either would look like losing everything.
 func (m *member) openDirectory(config *serverconfig.Config) error {
@@ -296,6 +251,14 @@ func (m *member) handlers(config *serverconfig.Config) map[string]http.Handler {
 		handlers["/debug/pprof/trace"] = http.HandlerFunc(pprof.Trace)
 	}
 	return handlers
+}
+
+// scheme is that of peer URLs on the network which speak as u does.
+func scheme(u url.URL) string {
+	if serverconfig.Secure(u) {
+		return "https"
+	}
+	return "http"
 }
 
 // requestTimeout is etcd's: what a request may wait for the log, with room for two elections.

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"log/slog"
+	"net"
 
 	"synod.dev/synod"
 	"synod.dev/synod/etcdapi"
@@ -14,7 +15,7 @@ import (
 const commandOverhead = 1 << 10
 
 // openNode starts replicating the machines, each under its number in the log.
-func openNode(config *serverconfig.Config, peerTLS *tls.Config, machines map[byte]synod.StateMachine, observer *etcdapi.Observer, logger *slog.Logger) (*synod.Node, error) {
+func openNode(config *serverconfig.Config, peers net.Listener, peerTLS *tls.Config, machines map[byte]synod.StateMachine, observer *etcdapi.Observer, logger *slog.Logger) (*synod.Node, error) {
 	machine, err := synod.NewMachines(machines)
 	if err != nil {
 		return nil, err
@@ -25,7 +26,7 @@ func openNode(config *serverconfig.Config, peerTLS *tls.Config, machines map[byt
 	}
 	var members []synod.Member
 	for _, m := range config.Members {
-		members = append(members, synod.Member{ID: paxos.NodeID(m.ID), Name: m.Name, Address: m.PeerURL.Host, Roles: m.Roles})
+		members = append(members, synod.Member{ID: paxos.NodeID(m.ID), Name: m.Name, Address: serverconfig.DialAddress(m.PeerURL), Roles: m.Roles})
 	}
 	return synod.Open(synod.Config{
 		ID:              paxos.NodeID(config.Self.ID),
@@ -35,7 +36,7 @@ func openNode(config *serverconfig.Config, peerTLS *tls.Config, machines map[byt
 		Phase2:          config.Phase2,
 		Dir:             config.LogDir(),
 		Machine:         machine,
-		Listen:          config.ListenPeer.Host,
+		Listener:        peers,
 		TLS:             peerTLS,
 		Heartbeat:       config.Heartbeat,
 		ElectionTimeout: config.ElectionTimeout,

@@ -36,8 +36,8 @@ func parseCluster(text, token string) ([]Member, error) {
 			return nil, fmt.Errorf("member %s: %w", name, err)
 		}
 		m := Member{Name: name, PeerURL: urls[0]}
-		if isUnix(m.PeerURL) {
-			return nil, fmt.Errorf("member %s: members speak TCP; give an http:// or https:// URL", name)
+		if anyPort(m.PeerURL) {
+			return nil, fmt.Errorf("member %s: nobody reaches port 0; give the port that it listens on", name)
 		}
 		for _, other := range members {
 			switch {
@@ -45,8 +45,8 @@ func parseCluster(text, token string) ([]Member, error) {
 				return nil, fmt.Errorf("member %s is listed twice; list each member once, with one URL", name)
 			case other.PeerURL == m.PeerURL:
 				return nil, fmt.Errorf("members %s and %s have the same URL %s; give each its own", other.Name, name, &m.PeerURL)
-			case other.PeerURL.Scheme != m.PeerURL.Scheme:
-				return nil, fmt.Errorf("members %s and %s mix http and https; use one for all peer URLs", other.Name, name)
+			case Secure(other.PeerURL) != Secure(m.PeerURL):
+				return nil, fmt.Errorf("members %s and %s differ in whether they speak TLS; use it for all peer URLs or for none", other.Name, name)
 			}
 		}
 		m.ID = MemberID([]string{m.PeerURL.String()}, token)

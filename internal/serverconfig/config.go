@@ -28,7 +28,7 @@ type Config struct {
 	Self                Member
 	Phase1, Phase2      int // sizes of quorums; both 0 stand for majorities
 
-	ListenPeer          url.URL
+	ListenPeer          []url.URL // all with TLS or all without
 	ListenClient        []url.URL
 	ListenClientHTTP    []url.URL // further ones
 	ListenMetrics       []url.URL
@@ -60,9 +60,21 @@ type Config struct {
 	LogLevel    slog.Level
 	LogFormat   string // "json" or "console"
 	LogOutputs  []string
-	EnablePprof bool
-	Gateway     bool
-	QuotaBytes  int64
+	LogRotation *LogRotation // nil: files grow
+	SlowRequest time.Duration
+
+	EnablePprof      bool
+	ExtensiveMetrics bool
+	Gateway          bool
+	QuotaBytes       int64
+
+	KeepAlive    KeepAlive
+	Origins      []string // of web pages that may use the HTTP side; "*" for any
+	Hosts        []string // that HTTP requests without TLS may be meant for; "*" or none for any
+	ReusePort    bool
+	ReuseAddress bool
+
+	Tracing *Tracing // nil for none
 
 	StrictReconfig bool
 	MaxLearners    int
@@ -73,7 +85,6 @@ type Config struct {
 	// Given as lists or text, checked together once all flags are known.
 	initialCluster  string
 	initialRoles    string
-	listenPeer      []url.URL
 	advertisePeer   []url.URL
 	advertiseClient []url.URL
 	tlsLimits       tlsLimits
@@ -82,6 +93,35 @@ type Config struct {
 	compactionRetention string
 
 	selfSignedYears int // how long a certificate of --auto-tls is valid
+
+	rotate         bool
+	rotationConfig string
+	trace          bool
+	tracing        Tracing
+}
+
+// KeepAlive says how clients' connections are kept alive and how often clients may ask for it. 0 is gRPC's own default.
+type KeepAlive struct {
+	MinTime  time.Duration // between a client's pings
+	Interval time.Duration // of silence before the server pings
+	Timeout  time.Duration // for the answer
+}
+
+// LogRotation says when a log file is set aside, and what becomes of it; 0 is no bound.
+type LogRotation struct {
+	MaxSize    int  `json:"maxsize"`    // MiB; 0 is 100
+	MaxAge     int  `json:"maxage"`     // days that an old file is kept
+	MaxBackups int  `json:"maxbackups"` // old files that are kept
+	LocalTime  bool `json:"localtime"`  // in the names of old files, in place of UTC
+	Compress   bool `json:"compress"`
+}
+
+// Tracing says where spans go.
+type Tracing struct {
+	Address    string // host:port of an OTLP collector
+	Service    string
+	InstanceID string  // empty for none
+	Sampled    float64 // share of the requests whose caller does not decide, 0 to 1
 }
 
 // LogDir is the directory of the replicated log.
@@ -169,6 +209,12 @@ func (c *Config) check(given settings) error {
 	if err := c.checkTLS(); err != nil {
 		return err
 	}
+	if err := c.checkLogRotation(); err != nil {
+		return err
+	}
+	if c.trace {
+		c.Tracing = &c.tracing
+	}
 	if c.WALDir != "" && filepath.Clean(c.WALDir) == filepath.Clean(c.DataDir) {
 		return errors.New("--wal-dir is the data directory itself; choose another directory or leave it out")
 	}
@@ -198,15 +244,11 @@ func (c *Config) checkListeners(given settings) error {
 	if given.has("listen-client-urls") && !given.has("advertise-client-urls") {
 		return errors.New("--advertise-client-urls is required when --listen-client-urls is set; give the URLs under which clients reach this member")
 	}
-	if len(c.listenPeer) != 1 {
-		return fmt.Errorf("--listen-peer-urls %q: Synod listens for peers on exactly one URL; name one", joinURLs(c.listenPeer))
+	if len(c.ListenPeer) == 0 {
+		return errors.New("--listen-peer-urls is empty; name at least one URL to listen for other members on")
 	}
 	if len(c.advertisePeer) != 1 {
 		return fmt.Errorf("--initial-advertise-peer-urls %q: Synod advertises exactly one peer URL; name one", joinURLs(c.advertisePeer))
-	}
-	c.ListenPeer = c.listenPeer[0]
-	if isUnix(c.ListenPeer) || isUnix(c.advertisePeer[0]) {
-		return errors.New("--listen-peer-urls and --initial-advertise-peer-urls: members speak TCP; use http:// or https://")
 	}
 	return c.checkDistinctListeners()
 }
@@ -215,17 +257,24 @@ func (c *Config) checkListeners(given settings) error {
 func (c *Config) checkDistinctListeners() error {
 	used := map[string]string{}
 	for _, group := range []struct {
-		flag string
-		urls []url.URL
+		flag   string
+		urls   []url.URL
+		shared bool // with TLS and without on one port
 	}{
-		{"--listen-peer-urls", c.listenPeer},
-		{"--listen-client-urls", c.ListenClient},
-		{"--listen-client-http-urls", c.ListenClientHTTP},
-		{"--listen-metrics-urls", c.ListenMetrics},
+		{"--listen-peer-urls", c.ListenPeer, false},
+		{"--listen-client-urls", c.ListenClient, true},
+		{"--listen-client-http-urls", c.ListenClientHTTP, true},
+		{"--listen-metrics-urls", c.ListenMetrics, false},
 	} {
 		for _, u := range group.urls {
+			if anyPort(u) {
+				continue
+			}
 			_, address := ListenAddress(u)
 			if other, taken := used[address]; taken {
+				if other == group.flag && group.shared {
+					continue // once with TLS and once without, since no URL is listed twice
+				}
 				return fmt.Errorf("%s and %s both want %s; give each its own port", other, group.flag, address)
 			}
 			used[address] = group.flag

@@ -57,7 +57,7 @@ var sectionOnly = func() map[string]string {
 
 // fromFile reads a configuration file in etcd's YAML form.
 func fromFile(path string) (settings, error) {
-	content, err := readBounded(path)
+	content, err := readBounded(path, fileLimit)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the configuration file: %w", err)
 	}
@@ -68,15 +68,16 @@ func fromFile(path string) (settings, error) {
 	return given, nil
 }
 
-func readBounded(path string) ([]byte, error) {
+// readBounded reads a file of at most limit bytes.
+func readBounded(path string, limit int64) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, fileLimit+1))
-	if err == nil && len(content) > fileLimit {
-		err = fmt.Errorf("%s is larger than %d bytes", path, fileLimit)
+	content, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err == nil && int64(len(content)) > limit {
+		err = fmt.Errorf("%s is larger than %d bytes", path, limit)
 	}
 	return content, err
 }

@@ -85,10 +85,41 @@ func interval(field func(*Config) *time.Duration) setter {
 	}
 }
 
+func wait(field func(*Config) *time.Duration) setter {
+	return func(c *Config, value string) (err error) {
+		*field(c), err = time.ParseDuration(value)
+		return err
+	}
+}
+
+func texts(field func(*Config) *[]string) setter {
+	return func(c *Config, value string) error { *field(c) = list(value); return nil }
+}
+
+func setMetrics(c *Config, value string) error {
+	if value != "basic" && value != "extensive" {
+		return errors.New("use basic or extensive")
+	}
+	c.ExtensiveMetrics = value == "extensive"
+	return nil
+}
+
 func setQuota(c *Config, value string) (err error) {
 	if c.QuotaBytes, err = strconv.ParseInt(value, 10, 64); err != nil {
 		return errors.New("give a whole number of bytes")
 	}
+	return nil
+}
+
+// samplesMax is the unit of --distributed-tracing-sampling-rate.
+const samplesMax = 1_000_000
+
+func setSampling(c *Config, value string) error {
+	n, err := strconv.ParseUint(value, 10, 64)
+	if err != nil || n > samplesMax {
+		return fmt.Errorf("give how many of a million requests to trace, 0 to %d", samplesMax)
+	}
+	c.tracing.Sampled = float64(n) / samplesMax
 	return nil
 }
 

@@ -5,8 +5,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
+	"reflect"
 	"slices"
 )
 
@@ -14,12 +16,18 @@ import (
 type TLS struct {
 	CertFile       string
 	KeyFile        string
+	ClientCertFile string // to dial with, if not CertFile
+	ClientKeyFile  string
 	TrustedCAFile  string // who signs the partners' certificates; naming it demands a certificate of each, as in etcd
 	ClientCertAuth bool
 	Auto           bool // serve under a certificate made up at start
+
+	CRLFile          string   // certificates that are not accepted any more
+	AllowedCNs       []string // if not empty, common names one of which a partner's certificate must have
+	AllowedHostnames []string // likewise, host names or addresses; not both
 }
 
-func (t TLS) configured() bool { return t != TLS{} }
+func (t TLS) configured() bool { return !reflect.DeepEqual(t, TLS{}) }
 
 // tlsLimits hold for clients and peers alike.
 type tlsLimits struct {
@@ -75,13 +83,13 @@ func (c *Config) checkTLS() error {
 	if err := c.ClientTLS.check("", c.clientURLs()); err != nil {
 		return err
 	}
-	if err := c.PeerTLS.check("peer-", []url.URL{c.ListenPeer}); err != nil {
+	if err := c.PeerTLS.check("peer-", c.ListenPeer); err != nil {
 		return err
 	}
 	switch limits := c.tlsLimits; {
-	case Secure(c.ListenPeer) != Secure(c.Self.PeerURL):
-		return fmt.Errorf("--listen-peer-urls %s and --initial-advertise-peer-urls %s mix http and https; use one", &c.ListenPeer, &c.Self.PeerURL)
-	case Secure(c.ListenPeer) && c.PeerTLS.TrustedCAFile == "" && !c.PeerTLS.Auto:
+	case slices.ContainsFunc(c.ListenPeer, func(u url.URL) bool { return Secure(u) != Secure(c.Self.PeerURL) }):
+		return fmt.Errorf("--listen-peer-urls %s and --initial-advertise-peer-urls %s mix http and https; use one", joinURLs(c.ListenPeer), &c.Self.PeerURL)
+	case Secure(c.Self.PeerURL) && c.PeerTLS.TrustedCAFile == "" && !c.PeerTLS.Auto:
 		return errors.New("--peer-trusted-ca-file is missing: members verify each other's certificates; name the CA that signs them")
 	case limits.maxVersion != 0 && limits.maxVersion < limits.minVersion:
 		return errors.New("--tls-max-version is below --tls-min-version; correct one")
@@ -99,6 +107,16 @@ func (t TLS) check(prefix string, urls []url.URL) error {
 		return fmt.Errorf("--%scert-file and --%skey-file go together; give both", prefix, prefix)
 	case t.Auto && t.CertFile != "":
 		return fmt.Errorf("--%sauto-tls and --%scert-file exclude each other; give one", prefix, prefix)
+	case (t.ClientCertFile == "") != (t.ClientKeyFile == ""):
+		return fmt.Errorf("--%sclient-cert-file and --%sclient-key-file go together; give both", prefix, prefix)
+	case t.ClientCertFile != "" && t.CertFile == "":
+		return fmt.Errorf("--%sclient-cert-file needs --%scert-file, to serve under; give both", prefix, prefix)
+	case len(t.AllowedCNs) > 0 && len(t.AllowedHostnames) > 0:
+		return fmt.Errorf("--%scert-allowed-cn and --%scert-allowed-hostname exclude each other; give one", prefix, prefix)
+	case len(t.AllowedCNs)+len(t.AllowedHostnames) > 0 && t.TrustedCAFile == "":
+		return fmt.Errorf("names are read in certificates that a CA has signed; give --%strusted-ca-file, too", prefix)
+	case t.CRLFile != "" && t.TrustedCAFile == "":
+		return fmt.Errorf("--%s needs --%strusted-ca-file: without it no certificate is asked for; name the CA to trust", crlFlag(prefix), prefix)
 	case t.ClientCertAuth && t.TrustedCAFile == "":
 		return fmt.Errorf("--%sclient-cert-auth needs --%strusted-ca-file; name the CA to trust", prefix, prefix)
 	case secure >= 0 && t.CertFile == "" && !t.Auto:
@@ -110,7 +128,7 @@ func (t TLS) check(prefix string, urls []url.URL) error {
 }
 
 // ClientListenTLS loads what client and metrics listeners with https:// need; nil if there are none.
-func (c *Config) ClientListenTLS() (*tls.Config, error) {
+func (c *Config) ClientListenTLS(logger *slog.Logger) (*tls.Config, error) {
 	if !c.ClientTLS.configured() {
 		return nil, nil
 	}
@@ -119,9 +137,11 @@ func (c *Config) ClientListenTLS() (*tls.Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot make a certificate for --auto-tls: %w", err)
 		}
-		return c.tlsLimits.config(certificate), nil
+		config := c.tlsLimits.config()
+		config.Certificates = []tls.Certificate{certificate}
+		return config, c.ClientTLS.demand(config, "")
 	}
-	return c.load(c.ClientTLS, "")
+	return c.load(c.ClientTLS, "", logger)
 }
 
 // clientURLs are those under which clients' certificates are shown.
@@ -131,11 +151,11 @@ func (c *Config) clientURLs() []url.URL {
 
 // PeerMutualTLS loads what members use towards each other, in both directions: each must show a certificate
 // of the trusted CA. It is nil if members speak plain TCP.
-func (c *Config) PeerMutualTLS() (*tls.Config, error) {
+func (c *Config) PeerMutualTLS(logger *slog.Logger) (*tls.Config, error) {
 	if !c.PeerTLS.configured() {
 		return nil, nil
 	}
-	config, err := c.peerCertificates()
+	config, err := c.peerCertificates(logger)
 	if err != nil {
 		return nil, err
 	}
@@ -146,46 +166,48 @@ func (c *Config) PeerMutualTLS() (*tls.Config, error) {
 	return config, nil
 }
 
-func (c *Config) peerCertificates() (*tls.Config, error) {
+func (c *Config) peerCertificates(logger *slog.Logger) (*tls.Config, error) {
 	if !c.PeerTLS.Auto {
-		return c.load(c.PeerTLS, "peer-")
+		return c.load(c.PeerTLS, "peer-", logger)
 	}
-	certificate, authority, err := tokenSigned(c.InitialClusterToken, []url.URL{c.ListenPeer, c.Self.PeerURL}, c.selfSignedYears)
+	certificate, authority, err := tokenSigned(c.InitialClusterToken, append(slices.Clone(c.ListenPeer), c.Self.PeerURL), c.selfSignedYears)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a certificate for --peer-auto-tls: %w", err)
 	}
-	config := c.tlsLimits.config(certificate)
+	config := c.tlsLimits.config()
+	config.Certificates = []tls.Certificate{certificate}
 	config.ClientCAs = x509.NewCertPool()
 	config.ClientCAs.AddCert(authority)
 	return config, nil
 }
 
-func (c *Config) load(t TLS, prefix string) (*tls.Config, error) {
-	certificate, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+func (c *Config) load(t TLS, prefix string, logger *slog.Logger) (*tls.Config, error) {
+	serve, dial, err := t.keyPairs(prefix, logger)
 	if err != nil {
-		return nil, fmt.Errorf("--%scert-file, --%skey-file: %w", prefix, prefix, err)
+		return nil, err
 	}
-	config := c.tlsLimits.config(certificate)
-	if t.TrustedCAFile == "" {
-		return config, nil
+	config := c.tlsLimits.config()
+	config.GetCertificate, config.GetClientCertificate = serve.serve, dial.dial
+	return config, t.demand(config, prefix)
+}
+
+// demand lets config ask the partner for a certificate, if there is a CA that it should be of.
+func (t TLS) demand(config *tls.Config, prefix string) (err error) {
+	if config.VerifyConnection, err = t.verifier(prefix); err != nil || t.TrustedCAFile == "" {
+		return err
 	}
 	pem, err := os.ReadFile(t.TrustedCAFile)
 	if err != nil {
-		return nil, fmt.Errorf("--%strusted-ca-file: %w", prefix, err)
+		return fmt.Errorf("--%strusted-ca-file: %w", prefix, err)
 	}
 	config.ClientCAs = x509.NewCertPool()
 	if !config.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("--%strusted-ca-file: %s holds no certificate in PEM form", prefix, t.TrustedCAFile)
+		return fmt.Errorf("--%strusted-ca-file: %s holds no certificate in PEM form", prefix, t.TrustedCAFile)
 	}
 	config.ClientAuth = tls.RequireAndVerifyClientCert
-	return config, nil
+	return nil
 }
 
-func (l tlsLimits) config(certificate tls.Certificate) *tls.Config {
-	return &tls.Config{
-		Certificates: []tls.Certificate{certificate},
-		MinVersion:   l.minVersion,
-		MaxVersion:   l.maxVersion,
-		CipherSuites: l.cipherSuites,
-	}
+func (l tlsLimits) config() *tls.Config {
+	return &tls.Config{MinVersion: l.minVersion, MaxVersion: l.maxVersion, CipherSuites: l.cipherSuites}
 }

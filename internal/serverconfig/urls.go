@@ -48,8 +48,8 @@ func parseURL(text string) (url.URL, error) {
 	if err != nil || port == "" {
 		return url.URL{}, fmt.Errorf("%s has no port; write it as %s://host:port", text, u.Scheme)
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return url.URL{}, fmt.Errorf("%s is no port; use 1 to 65535", port)
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return url.URL{}, fmt.Errorf("%s is no port; use 1 to 65535, or 0 to listen on any that is free", port)
 	}
 	if u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return url.URL{}, fmt.Errorf("%s has more than scheme, host and port; remove the rest", text)
@@ -99,6 +99,18 @@ func ListenAddress(u url.URL) (network, address string) {
 	}
 	return "tcp", u.Host
 }
+
+// DialAddress returns the address of a member's URL as package synod wants it: host:port, or unix: and a path.
+func DialAddress(u url.URL) string {
+	network, address := ListenAddress(u)
+	if network == "unix" {
+		return "unix:" + address
+	}
+	return address
+}
+
+// anyPort reports whether the system is to choose the port to listen on.
+func anyPort(u url.URL) bool { return !isUnix(u) && u.Port() == "0" }
 
 func urlStrings(urls []url.URL) []string {
 	texts := make([]string, len(urls))
