@@ -14,6 +14,7 @@ import (
 // DiskHealth is what CheckDisk has found a node's directory to be.
 type DiskHealth struct {
 	wal.Health
+	Alone      bool       // the node knows of no other member
 	installing paxos.Slot // of the snapshot that a crash interrupted the installation of; 0 if none
 }
 
@@ -31,7 +32,11 @@ func checkDisk(files disk.FS, dir string, to disk.Inspection) (h DiskHealth, err
 	if h.installing, err = readIntent(files, dir, incarnation); err != nil {
 		return h, err
 	}
-	if _, err := (&membership{fs: files, dir: dir, incarnation: incarnation}).read(); err != nil {
+	known, err := (&membership{fs: files, dir: dir, incarnation: incarnation}).read()
+	if h.Alone = countFounders(h.Vital.Founders) <= 1; known != nil {
+		h.Alone = len(known[len(known)-1].Members) <= 1
+	}
+	if err != nil {
 		to.Found(disk.Finding{Severity: disk.Fatal, Place: filepath.Join(dir, membershipName), Problem: "cannot tell who the members are: " + err.Error(),
 			Advice: "restore the file, or replace the member; never remove it"})
 	}
@@ -55,7 +60,7 @@ func checkFiles(files disk.FS, dir string, cluster uint64, to disk.Inspection) e
 			continue
 		}
 		if stray(name) {
-			to.Found(disk.Finding{Severity: disk.Notice, Place: filepath.Join(dir, name), Problem: "nobody knows this file", Advice: "nothing, or synod disk repair: it is given another name"})
+			to.Found(disk.Finding{Severity: disk.Notice, Place: filepath.Join(dir, name), Problem: "nobody knows this file", Advice: "nothing, or synod disk repair: it is given another name", Remedy: disk.SetAside})
 		}
 	}
 	return nil
@@ -64,11 +69,8 @@ func checkFiles(files disk.FS, dir string, cluster uint64, to disk.Inspection) e
 // stray reports whether a file in a node's directory is none of the node's.
 func stray(name string) bool {
 	own := []string{disk.LockName, intentName, membershipName, intentName + ".tmp", membershipName + ".tmp", writtenTemp, receivedTemp}
-	return !wal.Owns(name) && !slices.Contains(own, name) && !strings.HasSuffix(name, AsideSuffix)
+	return !wal.Owns(name) && !slices.Contains(own, name) && !strings.HasSuffix(name, disk.AsideSuffix)
 }
-
-// AsideSuffix ends the names of what has been set aside.
-const AsideSuffix = ".aside"
 
 // CheckMachine judges whether a state machine that has applied a slot belongs to the log; see Open.
 func (h DiskHealth) CheckMachine(place string, applied paxos.Slot, to disk.Inspection) {

@@ -153,6 +153,17 @@ func (f *founders) encode(list []paxos.Incarnation) []byte {
 	return b
 }
 
+// countFounders returns how many founders a list has, 0 if it is none.
+func countFounders(b []byte) int {
+	switch {
+	case len(b) > 0 && b[0] == foundersOfOneKind:
+		return (len(b) - 1) / 16
+	case len(b) > 2 && b[0] == foundersWithRoles:
+		return (len(b) - 3) / 17
+	}
+	return 0
+}
+
 // decode reads a list for exactly these founders. Its errors say in what they differ.
 func (f *founders) decode(b []byte) ([]paxos.Incarnation, error) {
 	entry, phase1, phase2 := 16, 0, 0

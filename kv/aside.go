@@ -9,6 +9,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"synod.dev/synod/disk"
 )
 
 // A store whose files are damaged cannot be mended in place, and need not be: the log and the other members have all that was in it. It is set aside, whole, under another name, and an empty one takes
@@ -16,7 +18,6 @@ import (
 
 const (
 	damagedName     = "damaged" // in the store's directory: why it is to be set aside
-	asideSuffix     = ".aside"
 	damagedBytesMax = 1 << 10
 )
 
@@ -61,7 +62,7 @@ func IsDamaged(err error) bool { return pebble.IsCorruptionError(err) }
 // SetAside gives the store in dir another name beside it, durably, and returns that. Nobody may have it open. It refuses with ErrAside to do so again while an earlier one is there: damage that comes
 // back at once is not cured in this way.
 func SetAside(files vfs.FS, dir string) (aside string, err error) {
-	aside = strings.TrimRight(dir, "/") + asideSuffix
+	aside = strings.TrimRight(dir, "/") + disk.AsideSuffix
 	if _, err := files.Stat(aside); err == nil {
 		return "", fmt.Errorf("%w: look at %s, remove it when nobody wants it any more, and see to the disk", ErrAside, aside)
 	} else if !errors.Is(err, fs.ErrNotExist) {

@@ -80,7 +80,7 @@ type checker struct {
 // damage tells of something that is wrong with the store, which the others have right.
 func (c *checker) damage(format string, args ...any) error {
 	c.to.Found(disk.Finding{Severity: disk.Damage, Place: c.place, Problem: fmt.Sprintf(format, args...),
-		Advice: "run synod disk repair: the store is set aside and fetched anew from the other members"})
+		Advice: "run synod disk repair: the store is set aside and fetched anew from the other members", Remedy: disk.SetAside})
 	if c.found++; c.found == findingsMax {
 		return errEnough
 	}

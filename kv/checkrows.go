@@ -178,7 +178,7 @@ func (c *checker) walkAttachments() error {
 			return c.damage("malformed attachment %x", key)
 		}
 		id, user := int64(binary.BigEndian.Uint64(key[1:])), key[leaseKeySize:]
-		ver, err := v.get(user, c.state.revision)
+		ver, err := v.getAt(user, revision{c.state.revision, maxSub})
 		if err == nil && (!ver.live || ver.lease != id) {
 			err = c.damage("key %q is attached to lease %x, and does not say so", user, uint64(id))
 		}

@@ -32,7 +32,7 @@ func Check(fsys disk.FS, dir string, to disk.Inspection) (Health, error) {
 		return Health{}, notFormatted(dir)
 	}
 	for _, name := range files.temps {
-		to.Found(disk.Finding{Severity: disk.Notice, Place: join(dir, name), Problem: "a crash left it half made", Advice: "nothing: the next start removes it"})
+		to.Found(disk.Finding{Severity: disk.Notice, Place: join(dir, name), Problem: "a crash left it half made", Advice: "nothing: the next start removes it", Remedy: disk.Recovery})
 	}
 	s, err := checkVital(fsys, dir, to)
 	if err != nil {
@@ -71,10 +71,10 @@ func checkVital(fsys disk.FS, dir string, to disk.Inspection) (s state, err erro
 		switch fate {
 		case copyDamaged:
 			to.Found(disk.Finding{Severity: disk.Damage, Place: fmt.Sprintf("%s:%d", place, n*vitalBlockBytes),
-				Problem: fmt.Sprintf("copy %d of the vital state is damaged, a sound one has all it held", n), Advice: "start the member or run synod disk repair: it is written again"})
+				Problem: fmt.Sprintf("copy %d of the vital state is damaged, a sound one has all it held", n), Advice: "start the member or run synod disk repair: it is written again", Remedy: disk.Recovery})
 		case copyOlder:
 			to.Found(disk.Finding{Severity: disk.Notice, Place: fmt.Sprintf("%s:%d", place, n*vitalBlockBytes),
-				Problem: fmt.Sprintf("a crash left copy %d of the vital state behind", n), Advice: "nothing: the next start writes it again"})
+				Problem: fmt.Sprintf("a crash left copy %d of the vital state behind", n), Advice: "nothing: the next start writes it again", Remedy: disk.Recovery})
 		}
 	}
 	return s, nil
@@ -117,7 +117,11 @@ func (c *checker) entry(e Entry) error {
 }
 
 func (c *checker) found(severity disk.Severity, e Entry, problem, advice string) {
-	c.to.Found(disk.Finding{Severity: severity, Place: fmt.Sprintf("%s:%d", join(c.dir, e.Segment), e.Offset), Problem: problem, Advice: advice})
+	f := disk.Finding{Severity: severity, Place: fmt.Sprintf("%s:%d", join(c.dir, e.Segment), e.Offset), Problem: problem, Advice: advice}
+	if e.State == Torn {
+		f.Remedy = disk.Recovery
+	}
+	c.to.Found(f)
 }
 
 func (c *checker) finish(last paxos.LSN) {

@@ -86,12 +86,14 @@ func (e unableError) Unwrap() error { return e.error }
 // inspected is a data directory that has been looked at, and that nobody may open before it is closed.
 type inspected struct {
 	dir, log string
+	storeDir string
 	health   synod.DiskHealth
 	store    kv.Health
 	stored   bool // there is a store
 	fatal    bool // something about the log, or the fit of log and store
 	wrong    int  // findings that are more than notices
 	broken   int  // of them of the store
+	findings []disk.Finding
 
 	proven, held, known paxos.Slot // by the store and the log together; see salvage
 	locks               []io.Closer
@@ -100,7 +102,7 @@ type inspected struct {
 // inspect checks one directory and says what it finds, line by line. logDir is "" if the log is where it is by default.
 func inspect(stdout, stderr io.Writer, dir, logDir string) (_ *inspected, err error) {
 	config := &serverconfig.Config{DataDir: dir, WALDir: logDir}
-	i := &inspected{dir: dir, log: config.LogDir()}
+	i := &inspected{dir: dir, log: config.LogDir(), storeDir: config.StoreDir()}
 	defer func() {
 		if err != nil {
 			i.close()
@@ -132,6 +134,7 @@ func inspect(stdout, stderr io.Writer, dir, logDir string) (_ *inspected, err er
 }
 
 func (i *inspected) found(w io.Writer, f disk.Finding) {
+	i.findings = append(i.findings, f)
 	i.fatal = i.fatal || f.Severity == disk.Fatal
 	if f.Severity > disk.Notice {
 		i.wrong++
@@ -148,7 +151,7 @@ func (i *inspected) checkStore(dir string, to disk.Inspection) error {
 	}
 	if reason != "" {
 		to.Found(disk.Finding{Severity: disk.Damage, Place: dir, Problem: "the store found itself damaged when it last ran: " + reason,
-			Advice: "start the member, or run synod disk repair: the store is set aside and fetched anew from the other members"})
+			Advice: "start the member, or run synod disk repair: the store is set aside and fetched anew from the other members", Remedy: disk.SetAside})
 	}
 	i.store, err = kv.Check(vfs.Default, dir, to)
 	switch {
@@ -171,7 +174,7 @@ func (i *inspected) checkStore(dir string, to disk.Inspection) error {
 func (i *inspected) checkMembers(path string, to disk.Inspection) error {
 	_, err := etcdapi.OpenMembers(path, func(error) {})
 	if errors.Is(err, etcdapi.ErrMembersFile) {
-		to.Found(disk.Finding{Severity: disk.Damage, Place: path, Problem: "the file of the members' names is damaged", Advice: "run synod disk repair: it is set aside, and comes back from the log or the other members"})
+		to.Found(disk.Finding{Severity: disk.Damage, Place: path, Problem: "the file of the members' names is damaged", Advice: "run synod disk repair: it is set aside, and comes back from the log or the other members", Remedy: disk.SetAside})
 		return nil
 	}
 	return err

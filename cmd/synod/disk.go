@@ -23,7 +23,7 @@ func newDisk(stdout, stderr io.Writer) *cobra.Command {
 		Args:    noArguments,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newDiskDump(stdout), newDiskCheck(stdout, stderr), newDiskRecover(stdout, stderr))
+	c.AddCommand(newDiskDump(stdout), newDiskCheck(stdout, stderr), newDiskRepair(stdout, stderr), newDiskRecover(stdout, stderr))
 	return c
 }
 

@@ -20,7 +20,6 @@ import (
 	"synod.dev/synod/disk"
 	"synod.dev/synod/etcdapi"
 	"synod.dev/synod/internal/serverconfig"
-	"synod.dev/synod/kv"
 )
 
 // member is one running member: a store, the node that replicates it, and the API before them.
@@ -57,7 +56,7 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 	if err := m.openDirectory(config); err != nil {
 		return nil, err
 	}
-	store, err := kv.Open(kv.Config{Dir: config.StoreDir(), Fail: m.fail, Logger: logger})
+	store, err := openStore(config, m.fail, logger)
 	if err != nil {
 		return nil, err
 	}

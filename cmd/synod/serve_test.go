@@ -380,6 +380,7 @@ func TestHelpIsAsItWasAgreed(t *testing.T) {
 		{"help-disk.txt", "disk --help"},
 		{"help-disk-dump.txt", "disk dump --help"},
 		{"help-disk-check.txt", "disk check --help"},
+		{"help-disk-repair.txt", "disk repair --help"},
 		{"help-disk-recover.txt", "disk recover --help"},
 		{"help-version.txt", "version --help"},
 		{"help-serve.txt", "serve --help"},
