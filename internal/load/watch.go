@@ -8,10 +8,6 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/encoding"
-	grpcproto "google.golang.org/grpc/encoding/proto"
-	"google.golang.org/grpc/mem"
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // Audience is how watchers watch.
@@ -73,7 +69,7 @@ func (w *Watchers) Close() {
 
 // watchSome returns once the watchers first to last-1 are created, on one stream.
 func (w *Watchers) watchSome(ctx context.Context, conn *grpc.ClientConn, keys Keys, audience Audience, first, last int) error {
-	stream, err := pb.NewWatchClient(conn).Watch(ctx, grpc.ForceCodecV2(counter{encoding.GetCodecV2(grpcproto.Name)}))
+	stream, err := pb.NewWatchClient(conn).Watch(ctx, tallied(events))
 	if err != nil {
 		return err
 	}
@@ -82,22 +78,22 @@ func (w *Watchers) watchSome(ctx context.Context, conn *grpc.ClientConn, keys Ke
 		if err := stream.Send(request); err != nil {
 			return err
 		}
-		var events int64
-		if err := stream.RecvMsg(&events); err != nil {
+		var n int64
+		if err := stream.RecvMsg(&n); err != nil {
 			return err
 		}
-		w.events.Add(events)
+		w.events.Add(n)
 	}
 	w.ended.Go(func() {
 		for {
-			var events int64
-			if err := stream.RecvMsg(&events); err != nil {
+			var n int64
+			if err := stream.RecvMsg(&n); err != nil {
 				if ctx.Err() == nil {
 					w.failed.Store(&err)
 				}
 				return
 			}
-			w.events.Add(events)
+			w.events.Add(n)
 		}
 	})
 	return nil
@@ -118,28 +114,4 @@ func prefixEnd(prefix string) []byte {
 	end := []byte(prefix)
 	end[len(end)-1]++
 	return end
-}
-
-// counter is a codec that turns a WatchResponse into the number of its events.
-type counter struct{ encoding.CodecV2 }
-
-const eventsField protowire.Number = 11
-
-func (c counter) Unmarshal(message mem.BufferSlice, v any) error {
-	events, ok := v.(*int64)
-	if !ok {
-		return c.CodecV2.Unmarshal(message, v)
-	}
-	*events = 0
-	for b := message.Materialize(); len(b) > 0; {
-		number, _, n := protowire.ConsumeField(b)
-		if n < 0 {
-			return fmt.Errorf("malformed watch response: %w", protowire.ParseError(n))
-		}
-		if number == eventsField {
-			*events++
-		}
-		b = b[n:]
-	}
-	return nil
 }
