@@ -1,0 +1,3 @@
+module synod.dev/synod/bench/compare/driver
+
+go 1.26.0
