@@ -53,22 +53,23 @@ func measureClients(ctx context.Context, b *bed, contender string, clients float
 	return b.putAt(ctx, c, int(clients), max(1, int(clients)/10), benchKeys, load.NewValues(valueBytes))
 }
 
+// measureValues begins with an empty store each time, or the history of large values would fill it.
 func measureValues(ctx context.Context, b *bed, contender string, bytes float64) (run, error) {
-	c, err := b.cluster(ctx, contender)
-	if err != nil {
-		return run{}, err
-	}
-	keys := load.Keys{Prefix: "values/", Count: 100} // few, or large values would fill the disk
-	return b.putAt(ctx, c, 16, 4, keys, load.NewValues(int(bytes)))
+	return b.putAtFresh(ctx, contender, memberCount, 16, 4, load.NewValues(int(bytes)))
 }
 
-func measureMembers(ctx context.Context, b *bed, contender string, members float64) (_ run, err error) {
-	c, err := b.fresh(ctx, contender, int(members))
+func measureMembers(ctx context.Context, b *bed, contender string, members float64) (run, error) {
+	return b.putAtFresh(ctx, contender, int(members), growthClients, growthConnections, load.NewValues(valueBytes))
+}
+
+// putAtFresh drives puts at a cluster that is there for that alone.
+func (b *bed) putAtFresh(ctx context.Context, contender string, members, clients, connections int, values load.Values) (_ run, err error) {
+	c, err := b.fresh(ctx, contender, members)
 	if err != nil {
 		return run{}, err
 	}
 	defer func() { err = errors.Join(err, c.remove()) }()
-	return b.putAt(ctx, c, growthClients, growthConnections, benchKeys, load.NewValues(valueBytes))
+	return b.putAt(ctx, c, clients, connections, benchKeys, values)
 }
 
 // measureWatchers has each watcher watch a key of its own that nobody writes.

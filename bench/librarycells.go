@@ -7,11 +7,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 )
 
-func libraryCells() []*cell {
+func libraryCells(s scale) []*cell {
 	peers := []string{etcdraft, dragonboat, hashicorp}
 	all := append([]string{synod}, peers...)
 	cells := []*cell{}
@@ -22,7 +21,7 @@ func libraryCells() []*cell {
 		}
 		cells = append(cells, &cell{
 			name: fmt.Sprint("library-", clients), title: fmt.Sprintf("The library alone, three replicas in one process, commands of 128 bytes, %s clients", grouped(clients)),
-			stage: libraryStage, contenders: all, columns: []figure{throughput, p50, p99, p999, cpu, peak}, bars: []bar{b},
+			stage: libraryStage, contenders: all, rounds: s.library, columns: []figure{throughput, p50, p99, p999, cpu, peak}, bars: []bar{b},
 			measure: func(ctx context.Context, b *bed, contender string, _ float64) (run, error) {
 				return measureLibrary(ctx, b, contender, clients)
 			},
@@ -37,23 +36,41 @@ func measureLibrary(ctx context.Context, b *bed, contender string, clients int) 
 		"-dir=" + filepath.Join(b.work, library+contender)}
 	command := exec.CommandContext(ctx, filepath.Join(b.bin, library+contender), args...)
 	command.SysProcAttr = boundToBench()
-	var stderr bytes.Buffer
-	command.Stderr = &stderr
-	output, err := command.Output()
+	var stdout, stderr bytes.Buffer
+	command.Stdout, command.Stderr = &stdout, &stderr
+	most, err := runWatched(command)
 	if err != nil {
 		return run{}, fmt.Errorf("%s: %w: %s", contender, err, oneLine(stderr.Bytes()))
 	}
-	f, err := parseLibrary(string(output))
+	f, err := parseLibrary(stdout.String())
 	if err != nil {
 		return run{}, fmt.Errorf("%s: %w", contender, err)
 	}
 	state := command.ProcessState
 	requests := f[throughput] * (b.scale.seconds + warm).Seconds() // about: those before the measurement cost, too
-	f[cpu] = (state.UserTime() + state.SystemTime()).Seconds() * 1000 / requests
-	if usage, known := state.SysUsage().(*syscall.Rusage); known {
-		f[peak] = float64(usage.Maxrss) / 1024 // which Linux counts in KiB
-	}
+	f[cpu], f[peak] = (state.UserTime()+state.SystemTime()).Seconds()*1000/requests, most
 	return run{Figures: f}, nil
+}
+
+// runWatched runs a command and returns the most memory that was seen resident in it, in MiB.
+func runWatched(command *exec.Cmd) (most float64, err error) {
+	if err := command.Start(); err != nil {
+		return 0, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return most, err
+		case <-look.C:
+			if _, bytes, err := memory(command.Process.Pid); err == nil { // else it has just ended
+				most = max(most, float64(bytes)/(1<<20))
+			}
+		}
+	}
 }
 
 // parseLibrary reads the line that every library program prints at the end: a label and name=value, latencies as Go writes durations.

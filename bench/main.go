@@ -1,8 +1,8 @@
 // Command bench measures Synod beside its peers, on this machine, in one run, and writes a report with tables and pictures. It builds what it
 // compares with from the module proxy, starts it, and stops it again. docs/benchmarks.md says what is measured, and how.
 //
-//	go run ./bench                     # everything, quickly: about 12 minutes
-//	go run ./bench -full               # everything, for figures to quote: hours
+//	go run ./bench                     # everything, quickly: about 10 minutes
+//	go run ./bench -full               # everything, for figures to quote: an hour and a half
 //	go run ./bench -only 'put-*,watch' # some cells; the others stay in the report as they are
 //	go run ./bench -list               # what there is
 package main
@@ -49,7 +49,7 @@ func main() {
 
 // allCells are the cells in the order in which they are measured and reported.
 func allCells(s scale) []*cell {
-	return slices.Concat(loadCells(), openCells(), watchCells(), storeCells(s), killCells(s), growthCells(), libraryCells())
+	return slices.Concat(loadCells(), openCells(), watchCells(), storeCells(s), killCells(s), growthCells(), libraryCells(s))
 }
 
 func (o options) bench(ctx context.Context, stdout, stderr io.Writer) error {

@@ -12,11 +12,12 @@ type scale struct {
 	listed  int           // keys of it that are listed
 	puts    int           // that many watchers are told of
 	kills   int           // of the leader
+	library int           // rounds of the library's cells
 }
 
 var (
-	quickScale = scale{rounds: 3, total: 40_000, seconds: 2 * time.Second, keys: 100_000, listed: 100_000, puts: 100, kills: 5}
-	fullScale  = scale{full: true, rounds: 5, total: 200_000, seconds: 10 * time.Second, keys: 1_000_000, listed: 100_000, puts: 500, kills: 20}
+	quickScale = scale{rounds: 3, total: 30_000, seconds: 1500 * time.Millisecond, keys: 100_000, listed: 100_000, puts: 100, kills: 5, library: 2}
+	fullScale  = scale{full: true, rounds: 5, total: 200_000, seconds: 10 * time.Second, keys: 1_000_000, listed: 100_000, puts: 500, kills: 20, library: 5}
 )
 
 func (s scale) String() string {
