@@ -23,6 +23,10 @@ type changeWaiter struct {
 	outcome chan error
 }
 
+func newChangeWaiter(c Change) *changeWaiter {
+	return &changeWaiter{change: paxos.Change{Replaces: c.Replaces, Members: slices.Clone(c.Members), Phase1: c.Phase1, Phase2: c.Phase2}, outcome: make(chan error, 1)}
+}
+
 func (c *changes) begin(w *changeWaiter) {
 	c.waiting = append(c.waiting, w)
 	c.ask(w)

@@ -36,6 +36,12 @@ type Config struct {
 	// Phase1 and Phase2 are how many acceptors make a quorum to become leader and to choose a value, the same on each founder; both 0 stand for majorities.
 	// Their sum must be above the number of acceptors.
 	Phase1, Phase2 int
+	// Join says that this node has been invited into a cluster that exists (Node.AddMember): Members are some who are members, to begin with, and itself. Cluster must be given. A node that has joined, or has
+	// been replaced, goes by what it knows, whatever Members says.
+	Join bool
+	// ReplaceWiped has the leader invite a member anew, as Node.ReplaceMember does, that comes with an empty disk and cannot be heard on the old one; and has that member wait for it instead of stopping.
+	// The same on all members.
+	ReplaceWiped bool
 	// Dir is the data directory of the log, on a real disk. It is created if it is missing and locked while the node runs.
 	Dir string
 	// Machine is the state machine that the node replicates; nil on a member that does not learn.
@@ -102,6 +108,8 @@ func (c Config) withDefaults() (Config, error) {
 	switch {
 	case self < 0:
 		return c, fmt.Errorf("synod: this node's ID, %x, is not among the members", uint64(c.ID))
+	case c.Join && c.Cluster == 0:
+		return c, errors.New("synod: Config.Join needs Config.Cluster: name the cluster that is to be joined")
 	case c.Dir == "":
 		return c, errors.New("synod: Config.Dir is empty: name a directory on a real disk")
 	case c.Machine == nil && c.learns():

@@ -30,6 +30,8 @@ type eventLoop struct {
 	seen    LeaderChange             // as last told
 	doubts  []doubt
 	changes changes
+	steward steward
+	met     map[paxos.NodeID]paxos.Incarnation // who is connected, and in which incarnation
 }
 
 // doubt is what a change of leader leaves: commands up to a number were handed to an earlier one. Those that survived are applied soon after; of the rest nobody will ever know more.
@@ -44,26 +46,40 @@ const (
 )
 
 func newEventLoop(n *Node, applied paxos.Slot) (*eventLoop, error) {
-	l := &eventLoop{n: n, applied: applied, tick: n.cfg.Heartbeat / ticksPerHeartbeat, reads: make(map[uint64][]*readWaiter)}
+	l := &eventLoop{n: n, applied: applied, tick: n.cfg.Heartbeat / ticksPerHeartbeat, reads: make(map[uint64][]*readWaiter), met: map[paxos.NodeID]paxos.Incarnation{}}
 	l.changes.l = l
-	var list []paxos.Incarnation
-	founders := founders{n.cfg.Members, n.cfg.Phase1, n.cfg.Phase2}
-	if n.vital.Founders != nil {
-		var err error
-		if list, err = founders.decode(n.vital.Founders); err != nil {
-			return nil, fmt.Errorf("synod: %s does not fit the configuration: %w", n.cfg.Dir, err)
-		}
+	l.steward.l = l
+	if slices.Equal(n.vital.Founders, []byte{joinedLater}) {
+		n.pending.beginAnew()
+		return l, l.activate(nil)
+	}
+	founders, list, err := n.founders()
+	if err != nil {
+		return nil, fmt.Errorf("synod: %s does not fit the configuration: %w", n.cfg.Dir, err)
 	}
 	l.founding = newFounding(founders, n.cfg.ID, n.vital.Incarnation, list, n.log.Durable() > 0)
-	if len(n.cfg.Members) == 1 && list == nil {
+	if len(n.cfg.Members) == 1 && list == nil && !n.cfg.Join {
 		if err := l.agree([]paxos.Incarnation{n.vital.Incarnation}); err != nil {
 			return nil, err
 		}
 	}
 	if l.founding.ready() {
-		return l, l.activate()
+		return l, l.activateFounder()
 	}
 	return l, nil
+}
+
+// founders returns who founded the cluster, and in which incarnations, if that is decided. Config has to say the same, until the membership has changed.
+func (n *Node) founders() (founders, []paxos.Incarnation, error) {
+	told := founders{n.cfg.Members, n.cfg.Phase1, n.cfg.Phase2}
+	switch {
+	case n.vital.Founders == nil:
+		return told, nil, nil
+	case n.membership.configurations() == nil:
+		list, err := told.decode(n.vital.Founders)
+		return told, list, err
+	}
+	return decodeFounders(n.vital.Founders)
 }
 
 // run is the loop.
@@ -153,7 +169,7 @@ func (l *eventLoop) perform() {
 	}
 	l.changes.giveUp()
 	if l.fx.Removed {
-		l.n.logger.Warn("this member has been removed from the cluster: it does not vote any more; stop it when the others have what it has", "epoch", l.replica.Status().Epoch)
+		l.n.logger.Warn("this member has been removed from the cluster: it does not vote any more, and stops when the others have what it has")
 	}
 	if len(l.fx.Chosen) > 0 {
 		l.n.apply.deliver(l.fx.Chosen)
@@ -244,6 +260,7 @@ func (l *eventLoop) publishMembership() {
 		return
 	}
 	l.n.members.Store(&now)
+	l.n.contacts.learn(l.replica.Configurations(), false)
 	if e := l.n.cfg.Events; was != nil && e != nil && e.MembershipChanged != nil {
 		e.MembershipChanged(now)
 	}
@@ -287,6 +304,8 @@ func (l *eventLoop) onTick() {
 		l.retry()
 	}
 	l.changes.tick()
+	l.steward.tick()
+	l.retire()
 	for len(l.doubts) > 0 && time.Now().After(l.doubts[0].end) {
 		l.n.pending.giveUp(l.doubts[0].upto)
 		l.doubts = l.doubts[1:]
@@ -312,6 +331,10 @@ func (l *eventLoop) admit(id paxos.NodeID, incarnation paxos.Incarnation) error 
 }
 
 func (l *eventLoop) onConnected(id paxos.NodeID, incarnation paxos.Incarnation) {
+	l.met[id] = incarnation
+	if !l.founds() {
+		return
+	}
 	l.foundMu.Lock()
 	list := l.founding.meet(id, incarnation)
 	l.foundMu.Unlock()
@@ -319,7 +342,15 @@ func (l *eventLoop) onConnected(id paxos.NodeID, incarnation paxos.Incarnation) 
 	l.announceFounding()
 }
 
+// founds reports whether this node was, or is to be, one of the founders, and the membership is theirs still.
+func (l *eventLoop) founds() bool {
+	return l.founding != nil && !l.n.cfg.Join && (l.replica == nil || l.n.Membership().Latest.Epoch == 0)
+}
+
 func (l *eventLoop) onNotice(from paxos.NodeID, b []byte) {
+	if !l.founds() {
+		return
+	}
 	l.foundMu.Lock()
 	n, err := l.founding.decodeNotice(b)
 	var adopt []paxos.Incarnation
@@ -328,7 +359,9 @@ func (l *eventLoop) onNotice(from paxos.NodeID, b []byte) {
 	}
 	l.foundMu.Unlock()
 	if err != nil {
-		l.n.Fail(err)
+		if l.replica != nil || !l.n.cfg.ReplaceWiped {
+			l.n.Fail(err)
+		}
 		return
 	}
 	l.found(adopt)
@@ -348,7 +381,7 @@ func (l *eventLoop) found(list []paxos.Incarnation) {
 	l.foundMu.Unlock()
 	if ready && l.replica == nil {
 		l.n.logger.Info("the cluster is founded", "members", len(l.n.cfg.Members))
-		if err := l.activate(); err != nil {
+		if err := l.activateFounder(); err != nil {
 			l.n.Fail(err)
 		}
 		l.announceFounding()
@@ -367,7 +400,7 @@ func (l *eventLoop) agree(list []paxos.Incarnation) error {
 }
 
 func (l *eventLoop) announceFounding() {
-	if l.n.transport == nil {
+	if l.n.transport == nil || !l.founds() {
 		return
 	}
 	l.foundMu.Lock()
@@ -380,20 +413,41 @@ func (l *eventLoop) announceFounding() {
 	}
 }
 
-// activate brings the core to life from what the log holds.
-func (l *eventLoop) activate() error {
+func (l *eventLoop) activateFounder() error {
 	config, err := l.founding.configuration(l.founding.list)
 	if err != nil {
 		return err
 	}
-	known, err := l.n.membership.found(config)
-	if err != nil {
-		return err
+	l.n.membership.found(config)
+	return l.activate(config)
+}
+
+// join makes this node a member of a cluster that exists, once a peer has shown that it is invited: this disk is new, and promises that an earlier one has made are not expected of it. From then on it goes by its own log.
+func (l *eventLoop) join() {
+	known := l.n.contacts.invitation()
+	if l.replica != nil || l.n.log.Vital().Founders != nil || known == nil {
+		return
 	}
-	c := &l.n.cfg
+	err := l.n.membership.keep(known)
+	if err == nil {
+		err = l.n.log.SetFounders([]byte{joinedLater})
+	}
+	if err == nil {
+		l.n.pending.beginAnew()
+		l.n.logger.Info("this member is invited: it learns what the others hold", "epoch", latestOf(known).Epoch)
+		err = l.activate(nil)
+	}
+	if err != nil {
+		l.n.Fail(err)
+	}
+}
+
+// activate brings the core to life from what the log holds. A disk that has joined later has no founders.
+func (l *eventLoop) activate(founders *paxos.Configuration) error {
+	c, known := &l.n.cfg, l.n.membership.configurations()
 	suspect := int(c.ElectionTimeout / 2 / l.tick)
 	replica, err := paxos.New(paxos.Config{
-		Self: c.ID, Incarnation: l.n.vital.Incarnation, Boot: l.n.vital.Boot, Founders: config, Seed: uint64(l.n.vital.Incarnation) + uint64(l.n.vital.Boot),
+		Self: c.ID, Incarnation: l.n.vital.Incarnation, Boot: l.n.vital.Boot, Founders: founders, Seed: uint64(l.n.vital.Incarnation) + uint64(l.n.vital.Boot),
 		HeartbeatTicks: ticksPerHeartbeat, SuspectTicks: suspect, ResendTicks: 2 * ticksPerHeartbeat,
 		Limits: paxos.Limits{AdmissionBytes: c.MaxPendingBytes, AdmissionCount: c.MaxPending, CacheBytes: int(min(c.LogBytes, cacheBytesMax))},
 	}, paxos.Stable{Promised: l.n.vital.Promised, Applied: max(l.applied, l.n.log.Vital().Trimmed), Last: l.n.log.Durable(), Configurations: known})

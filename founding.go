@@ -38,9 +38,6 @@ type notice struct {
 	active bool
 }
 
-// errStranger begins the reason why a member is refused whose incarnation is not the one in the list. The other side stops when it reads it.
-var errStranger = errors.New("incarnation is not the member's")
-
 func newFounding(founders founders, self paxos.NodeID, incarnation paxos.Incarnation, list []paxos.Incarnation, used bool) *founding {
 	members := founders.members
 	f := &founding{founders: founders, self: self, met: make([]paxos.Incarnation, len(members)), agreed: make([]bool, len(members)), list: list}
@@ -58,11 +55,10 @@ func (f *founders) index(id paxos.NodeID) int {
 func (f *founding) admit(id paxos.NodeID, incarnation paxos.Incarnation) error {
 	i := f.index(id)
 	if i < 0 {
-		return fmt.Errorf("node %x is not a member of this cluster", uint64(id))
+		return fmt.Errorf("node %x is not among the founders that this member was told", uint64(id))
 	}
 	if f.list != nil && f.list[i] != incarnation {
-		return fmt.Errorf("%w: the cluster knows member %x in incarnation %x, it comes as %x: its data directory was wiped or replaced, so it must not vote any more; restore its directory, or replace the member",
-			errStranger, uint64(id), uint64(f.list[i]), uint64(incarnation))
+		return strangerIn(id, f.list[i], incarnation)
 	}
 	return nil
 }
@@ -130,6 +126,7 @@ func (f *founders) configuration(list []paxos.Incarnation) (*paxos.Configuration
 const (
 	foundersOfOneKind = 1
 	foundersWithRoles = 2
+	joinedLater       = 3 // alone, in the place of a list: this disk has joined later, and the file "membership" says who the members are
 )
 
 // ofOneKind reports whether all are full members, and majorities are quorums.
@@ -166,38 +163,51 @@ func countFounders(b []byte) int {
 
 // decode reads a list for exactly these founders. Its errors say in what they differ.
 func (f *founders) decode(b []byte) ([]paxos.Incarnation, error) {
-	entry, phase1, phase2 := 16, 0, 0
+	was, list, err := decodeFounders(b)
+	if err != nil {
+		return nil, err
+	}
+	if len(was.members) != len(f.members) {
+		return nil, fmt.Errorf("the cluster was founded by %d members, the configuration lists %d", len(was.members), len(f.members))
+	}
+	if was.phase1 != f.phase1 || was.phase2 != f.phase2 {
+		return nil, fmt.Errorf("the cluster was founded with quorums of %d and %d (0 for majorities), the configuration says %d and %d", was.phase1, was.phase2, f.phase1, f.phase2)
+	}
+	for i, m := range was.members {
+		if m.ID != f.members[i].ID {
+			return nil, fmt.Errorf("the cluster was founded with member %x, which the configuration does not list", uint64(m.ID))
+		}
+		if m.Roles != f.members[i].Roles {
+			return nil, fmt.Errorf("the cluster was founded with member %x as %v, the configuration says %v", uint64(m.ID), m.Roles, f.members[i].Roles)
+		}
+	}
+	return list, nil
+}
+
+// decodeFounders reads who the founders were, without names and addresses, and the incarnations in the list.
+func decodeFounders(b []byte) (f founders, list []paxos.Incarnation, err error) {
+	entry := 16
 	switch {
 	case len(b) > 0 && b[0] == foundersOfOneKind:
 		b = b[1:]
 	case len(b) > 2 && b[0] == foundersWithRoles:
-		entry, phase1, phase2 = 17, int(b[1]), int(b[2])
-		b = b[3:]
+		f.phase1, f.phase2 = int(b[1]), int(b[2])
+		entry, b = 17, b[3:]
 	default:
-		return nil, errors.New("list of founders is malformed or of a newer version")
+		return f, nil, errors.New("list of founders is malformed or of a newer version")
 	}
-	if len(b) != entry*len(f.members) {
-		return nil, fmt.Errorf("the cluster was founded by %d members, the configuration lists %d", len(b)/entry, len(f.members))
+	if len(b)%entry != 0 {
+		return f, nil, errors.New("list of founders is malformed")
 	}
-	if phase1 != f.phase1 || phase2 != f.phase2 {
-		return nil, fmt.Errorf("the cluster was founded with quorums of %d and %d (0 for majorities), the configuration says %d and %d", phase1, phase2, f.phase1, f.phase2)
-	}
-	list := make([]paxos.Incarnation, len(f.members))
-	for i, m := range f.members {
-		e := b[entry*i : entry*(i+1)]
-		if id := paxos.NodeID(binary.LittleEndian.Uint64(e)); id != m.ID {
-			return nil, fmt.Errorf("the cluster was founded with member %x, which the configuration does not list", uint64(id))
-		}
-		roles := paxos.FullMember
+	for ; len(b) > 0; b = b[entry:] {
+		m := Member{ID: paxos.NodeID(binary.LittleEndian.Uint64(b)), Roles: paxos.FullMember}
 		if entry > 16 {
-			roles = paxos.Role(e[16])
+			m.Roles = paxos.Role(b[16])
 		}
-		if roles != m.Roles {
-			return nil, fmt.Errorf("the cluster was founded with member %x as %v, the configuration says %v", uint64(m.ID), roles, m.Roles)
-		}
-		list[i] = paxos.Incarnation(binary.LittleEndian.Uint64(e[8:]))
+		f.members = append(f.members, m)
+		list = append(list, paxos.Incarnation(binary.LittleEndian.Uint64(b[8:])))
 	}
-	return list, nil
+	return f, list, nil
 }
 
 func (f *founding) encodeNotice() []byte {

@@ -27,7 +27,7 @@ type membership struct {
 	incarnation paxos.Incarnation
 
 	mu       sync.Mutex
-	founders []byte // as identify writes them; nil until they are known
+	founders []byte // as identify writes them; nil until they are known, and on a disk that has joined later
 	known    []*paxos.Configuration
 }
 
@@ -37,20 +37,32 @@ const (
 	membershipHead  = 16
 )
 
-// found takes the founders' configuration and reads what has become known since. It returns what to start the core with: nil if that is nothing.
-func (m *membership) found(founders *paxos.Configuration) ([]*paxos.Configuration, error) {
+// open reads what has become known since the cluster was founded; nil if that is nothing.
+func (m *membership) open() ([]*paxos.Configuration, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.known = []*paxos.Configuration{founders}
+	var err error
+	if m.known, err = m.read(); err != nil {
+		return nil, fmt.Errorf("synod: cannot tell who the members are from %s: %w; restore the file, or replace this member", filepath.Join(m.dir, membershipName), err)
+	}
+	return m.known, nil
+}
+
+// found takes the founders' configuration.
+func (m *membership) found(founders *paxos.Configuration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.founders = identify(founders)
-	stored, err := m.read()
-	if err != nil {
-		return nil, fmt.Errorf("cannot tell who the members are from %s: %w; restore the file, or replace this member", filepath.Join(m.dir, membershipName), err)
+	if m.known == nil {
+		m.known = []*paxos.Configuration{founders}
 	}
-	if stored != nil {
-		m.known = stored
-	}
-	return stored, nil
+}
+
+// configurations returns what is known; nil if that is nothing.
+func (m *membership) configurations() []*paxos.Configuration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.known
 }
 
 func (m *membership) read() (known []*paxos.Configuration, err error) {
@@ -114,7 +126,7 @@ func (m *membership) accept(b []byte) ([]*paxos.Configuration, error) {
 	if err != nil {
 		return nil, fmt.Errorf("who the members are cannot be read: %w", err)
 	}
-	if known[0].Epoch == 0 && !bytes.Equal(identify(known[0]), m.founders) {
+	if known[0].Epoch == 0 && m.founders != nil && !bytes.Equal(identify(known[0]), m.founders) {
 		return nil, errors.New("it is of a cluster with other founders")
 	}
 	return known, nil

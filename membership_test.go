@@ -34,9 +34,10 @@ func TestWhatIsKnownOfTheMembershipSurvivesAPowerCut(t *testing.T) {
 	}
 	founders, known := foundersAnd(t, paxos.Member{ID: 3, Incarnation: 103, Roles: paxos.FullMember, Address: "c:1"})
 	m := newMembership(fs)
-	if stored, err := m.found(founders); err != nil || stored != nil {
+	if stored, err := m.open(); err != nil || stored != nil {
 		t.Fatalf("a new member knows %v, %v", stored, err)
 	}
+	m.found(founders)
 	if err := m.keep(known); err != nil {
 		t.Fatal(err)
 	}
@@ -44,13 +45,13 @@ func TestWhatIsKnownOfTheMembershipSurvivesAPowerCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := newMembership(fs.Crash(disk.DropAll))
-	stored, err := again.found(founders)
+	stored, err := again.open()
 	if err != nil || !bytes.Equal(paxos.AppendConfigurations(nil, stored), paxos.AppendConfigurations(nil, known)) {
 		t.Errorf("after the power cut it knows %v, %v", stored, err)
 	}
 	other := newMembership(fs)
 	other.incarnation++
-	if _, err := other.found(founders); err == nil || !strings.Contains(err.Error(), "another log") {
+	if _, err := other.open(); err == nil || !strings.Contains(err.Error(), "another log") {
 		t.Errorf("another disk's file: %v", err)
 	}
 }
@@ -64,16 +65,14 @@ func TestADamagedMembershipIsSaidToBeDamagedWhicheverByteIsWrong(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := newMembership(fs)
-		if _, err := m.found(founders); err != nil {
-			t.Fatal(err)
-		}
+		m.found(founders)
 		if err := m.keep(known); err != nil {
 			t.Fatal(err)
 		}
 		if err := fs.Flip("/m/"+membershipName, offset, 0x10); err != nil {
 			t.Fatal(err)
 		}
-		if stored, err := newMembership(fs).found(founders); err == nil {
+		if stored, err := newMembership(fs).open(); err == nil {
 			t.Fatalf("byte %d is wrong, and it knows %v", offset, stored)
 		}
 	}
@@ -86,9 +85,7 @@ func TestASnapshotOfOtherFoundersIsRefused(t *testing.T) {
 	}
 	founders, known := foundersAnd(t)
 	m := newMembership(fs)
-	if _, err := m.found(founders); err != nil {
-		t.Fatal(err)
-	}
+	m.found(founders)
 	if got, err := m.accept(paxos.AppendConfigurations(nil, known)); err != nil || len(got) != 2 {
 		t.Errorf("its own cluster's: %v, %v", got, err)
 	}

@@ -18,9 +18,16 @@ const (
 	frameChunk    byte = 5 // answers that
 )
 
-// Admit refuses a member in an incarnation that is not the one the cluster was founded with.
-func (w *network) Admit(peer transport.Identity, _ []byte) error {
-	return w.n.loop.admit(paxos.NodeID(peer.Node), paxos.Incarnation(peer.Incarnation))
+// Admit judges a node by the newest configuration that this one or the other knows; before there is any, by the founders.
+func (w *network) Admit(peer transport.Identity, greeting []byte) error {
+	id, incarnation := paxos.NodeID(peer.Node), paxos.Incarnation(peer.Incarnation)
+	if w.n.contacts.hear(decodeGreeting(greeting)) {
+		w.n.inbox.call(w.n.loop.join)
+	}
+	if judged, err := w.n.contacts.admit(id, incarnation); judged {
+		return err
+	}
+	return w.n.loop.admit(id, incarnation)
 }
 
 func (w *network) Receive(peer transport.Identity, _ transport.Class, payload []byte) {
@@ -57,37 +64,32 @@ func (w *network) Connected(peer transport.Identity) {
 	id := paxos.NodeID(peer.Node)
 	w.n.inbox.call(func() { w.n.loop.onConnected(id, paxos.Incarnation(peer.Incarnation)) })
 	if e := w.n.cfg.Events; e != nil && e.PeerUp != nil {
-		e.PeerUp(Peer{ID: id, Address: w.n.address(id)})
+		e.PeerUp(Peer{ID: id, Address: w.n.contacts.address(id)})
 	}
 }
 
 func (w *network) Disconnected(peer transport.Identity, reason error) {
 	id := paxos.NodeID(peer.Node)
 	w.n.inbox.put(paxos.Event{Kind: paxos.Disconnected, Peer: id})
+	w.n.inbox.call(func() { delete(w.n.loop.met, id) })
 	if e := w.n.cfg.Events; e != nil && e.PeerDown != nil {
-		e.PeerDown(Peer{ID: id, Address: w.n.address(id), Reason: reason.Error()})
+		e.PeerDown(Peer{ID: id, Address: w.n.contacts.address(id), Reason: reason.Error()})
 	}
 }
 
-// Refused ends this node if the cluster knows it in another incarnation: its disk has forgotten what it promised.
+// Refused ends this node if the cluster knows it in another incarnation: its disk has forgotten what it promised; or if it was a member and is none any more.
 func (w *network) Refused(_ uint64, reason string) {
-	if strings.HasPrefix(reason, errStranger.Error()) {
+	switch known := w.n.Membership().Latest != nil; {
+	case strings.HasPrefix(reason, errStranger.Error()) && (known || !w.n.cfg.ReplaceWiped):
 		w.n.Fail(strangerError(reason))
+	case strings.HasPrefix(reason, errNotMember.Error()+": ") && known:
+		w.n.Fail(ErrRemoved)
 	}
 }
 
 type strangerError string
 
 func (e strangerError) Error() string { return "the cluster refuses this member: " + string(e) }
-
-func (n *Node) address(id paxos.NodeID) string {
-	for _, m := range n.cfg.Members {
-		if m.ID == id {
-			return m.Address
-		}
-	}
-	return ""
-}
 
 // send gives the core's messages to the transport. A message for several receivers is encoded once. The core is told which commands have not left for the leader;
 // whatever else is lost, it sends again by itself.

@@ -35,6 +35,7 @@ type Node struct {
 	loop       *eventLoop
 	sections   []*section
 	membership *membership
+	contacts   *contacts
 	files      *snapshotFiles
 	sender     *snapshotSender
 	receiver   *snapshotReceiver
@@ -77,11 +78,16 @@ func Open(cfg Config) (*Node, error) {
 }
 
 func (n *Node) open() error {
+	n.membership = &membership{fs: n.cfg.fs, dir: n.cfg.Dir, incarnation: n.vital.Incarnation}
+	known, err := n.membership.open()
+	if err != nil {
+		return err
+	}
+	n.contacts = &contacts{n: n, own: known, wiped: map[paxos.NodeID]bool{}}
 	applied, err := n.recoverMachine()
 	if err != nil {
 		return err
 	}
-	n.membership = &membership{fs: n.cfg.fs, dir: n.cfg.Dir, incarnation: n.vital.Incarnation}
 	n.sender, n.receiver = newSnapshotSender(n), &snapshotReceiver{n: n}
 	n.pending = newPending(n.cfg.MaxPendingBytes, n.cfg.MaxPending, n.vital.Boot)
 	n.apply = newApplyLoop(n.cfg.ID, n.machine, applied, n.pending, n.log.Read, n.Fail)
@@ -92,7 +98,7 @@ func (n *Node) open() error {
 		return err
 	}
 	n.loop = loop
-	if len(n.cfg.Members) > 1 || n.cfg.Listener != nil {
+	if n.cfg.Listen != "" || n.cfg.Listener != nil {
 		if err := n.listen(); err != nil {
 			return err
 		}
@@ -126,12 +132,8 @@ func (n *Node) listen() error {
 	}
 	tc := transport.Config{
 		Self:     transport.Identity{Cluster: n.cfg.Cluster, Node: uint64(n.cfg.ID), Incarnation: uint64(n.vital.Incarnation)},
+		Greeting: n.contacts.greeting, Peers: n.contacts.all(),
 		Listener: listener, TLS: n.cfg.TLS, Handler: &network{n: n}, Logger: n.logger,
-	}
-	for _, m := range n.cfg.Members {
-		if m.ID != n.cfg.ID {
-			tc.Peers = append(tc.Peers, transport.Peer{Node: uint64(m.ID), Address: m.Address})
-		}
 	}
 	if n.transport, err = transport.New(tc); err != nil {
 		listener.Close()
@@ -167,7 +169,7 @@ func newIncarnation() paxos.Incarnation {
 
 // Propose puts a command into the log and returns what the state machine of this node returned for it. The node keeps data; it must not be changed afterwards.
 //
-// If the error is ErrUnknown the command may have happened, or may yet. With any other error it did not and never will: ErrNoLeader, ErrOverloaded, ErrTooLarge, ErrClosed,
+// If the error is ErrUnknown the command may have happened, or may yet. With any other error it did not and never will: ErrNoLeader, ErrOverloaded, ErrTooLarge, ErrRemoved, ErrClosed,
 // ErrFailed. While there is no leader it waits for one until the context ends; give it a deadline.
 func (n *Node) Propose(ctx context.Context, data []byte) (any, error) {
 	return n.ProposeFrom(ctx, 0, data)
@@ -185,6 +187,9 @@ func (n *Node) propose(ctx context.Context, source uint64, h *session.Header, da
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("synod: %w: the command did not happen", err)
 	}
+	if n.Membership().Removed {
+		return nil, ErrRemoved
+	}
 	w, err := n.pending.add(source, h, data)
 	if err != nil {
 		return nil, err
@@ -200,12 +205,15 @@ func (n *Node) proposal(w *waiter) paxos.Proposal {
 }
 
 // Read returns once the state machine of this node reflects every command that was acknowledged anywhere before the call. What is read from the machine after that
-// is linearizable. The error is ErrReadTimeout if the context ends first, ErrOverloaded if Config.MaxPending reads wait already, ErrClosed or ErrFailed.
+// is linearizable. The error is ErrReadTimeout if the context ends first, ErrOverloaded if Config.MaxPending reads wait already, ErrRemoved, ErrClosed or ErrFailed.
 func (n *Node) Read(ctx context.Context) error {
 	select {
 	case <-n.done:
 		return n.ended()
 	default:
+	}
+	if n.Membership().Removed {
+		return ErrRemoved
 	}
 	if n.reading.Add(1) > int64(n.cfg.MaxPending) {
 		n.reading.Add(-1)
@@ -246,7 +254,7 @@ func (n *Node) Status() Status {
 	if view != nil {
 		s.Leader, s.Ballot, s.Promised, s.Chosen = view.Leader, view.Ballot, view.Promised, view.Chosen
 	}
-	for _, m := range n.cfg.Members {
+	for _, m := range n.Members() {
 		ms := MemberStatus{Member: m, Self: m.ID == n.cfg.ID, Leader: m.ID == s.Leader, Proposer: true, Acceptor: true, Learner: true}
 		if view != nil {
 			i := slices.IndexFunc(view.Peers, func(p paxos.PeerStatus) bool { return p.ID == m.ID })
@@ -271,8 +279,21 @@ func (n *Node) Leader() (paxos.NodeID, paxos.Ballot) {
 	return 0, paxos.Ballot{}
 }
 
-// Members returns the members of the cluster.
-func (n *Node) Members() []Member { return slices.Clone(n.cfg.Members) }
+// Members returns the members of the latest configuration that this node knows; before the cluster is founded, those of Config. A member is known by name if Config lists it.
+func (n *Node) Members() []Member {
+	latest := n.Membership().Latest
+	if latest == nil {
+		return slices.Clone(n.cfg.Members)
+	}
+	members := make([]Member, len(latest.Members))
+	for i, m := range latest.Members {
+		members[i] = Member{ID: m.ID, Address: m.Address, Roles: m.Roles}
+		if k := slices.IndexFunc(n.cfg.Members, func(listed Member) bool { return listed.ID == m.ID }); k >= 0 {
+			members[i].Name = n.cfg.Members[k].Name
+		}
+	}
+	return members
+}
 
 // Done is closed when the node has ended: closed, or failed for good. Err says which.
 func (n *Node) Done() <-chan struct{} { return n.done }

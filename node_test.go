@@ -62,6 +62,7 @@ type cluster struct {
 	nodes   []*Node
 	ledgers []*ledger
 	links   []*link
+	joined  map[int]Member // those who are no founders, by index
 
 	configure func(i int, cfg *Config) // nil for ledgers
 }
@@ -69,7 +70,7 @@ type cluster struct {
 func newCluster(t *testing.T, n int) *cluster { return newClusterOf(t, n, nil) }
 
 func newClusterOf(t *testing.T, n int, configure func(i int, cfg *Config)) *cluster {
-	c := &cluster{t: t, configure: configure, nodes: make([]*Node, n), ledgers: make([]*ledger, n)}
+	c := &cluster{t: t, configure: configure, nodes: make([]*Node, n), ledgers: make([]*ledger, n), joined: map[int]Member{}}
 	for i := range n {
 		listen := freeAddress(t)
 		l := newLink(t, listen)
@@ -93,6 +94,10 @@ func (c *cluster) config(i int) Config {
 	c.ledgers[i] = &ledger{}
 	cfg := Config{ID: paxos.NodeID(i + 1), Members: c.members, Listen: c.listens[i], Dir: c.dirs[i], Machine: c.ledgers[i], SegmentBytes: 1 << 20,
 		Heartbeat: 20 * time.Millisecond, ElectionTimeout: 400 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)}
+	if self, joined := c.joined[i]; joined {
+		cfg.ID, cfg.Join, cfg.Cluster = self.ID, true, clusterOf(c.members)
+		cfg.Members = append(slices.Clone(c.members), self)
+	}
 	if c.configure != nil {
 		c.configure(i, &cfg)
 	}

@@ -2,6 +2,7 @@ package synod
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 
 	"synod.dev/synod/session"
@@ -62,6 +63,13 @@ func (p *pending) number(w *waiter) {
 	p.nextNumber++
 	w.number = p.nextNumber
 	p.waiters[w.number] = w
+}
+
+// beginAnew numbers from a place that is drawn at random, among those that are never given out otherwise: this disk has joined later, and there may be commands in the log that an earlier disk of this member has numbered.
+func (p *pending) beginAnew() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.nextNumber = 1<<63 | rand.Uint64()>>2
 }
 
 // draw returns a number that no command has, and none will have.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"synod.dev/synod/paxos"
+	"synod.dev/synod/snapshot"
+	"synod.dev/synod/transport"
 )
 
 // Membership is who the members are, as far as a node knows: at most one change behind what a leader knows that it can hear. What it points to must not be changed.
@@ -82,7 +84,7 @@ func (n *Node) Reconfigure(ctx context.Context, c Change) error {
 	if err := n.judgeChange(c); err != nil {
 		return err
 	}
-	w := &changeWaiter{change: paxos.Change{Replaces: c.Replaces, Members: slices.Clone(c.Members), Phase1: c.Phase1, Phase2: c.Phase2}, outcome: make(chan error, 1)}
+	w := newChangeWaiter(c)
 	n.inbox.call(func() { n.loop.changes.begin(w) })
 	select {
 	case err := <-w.outcome:
@@ -123,6 +125,9 @@ func (n *Node) judgeChange(c Change) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalidChange, err)
 	}
+	if size := len(paxos.AppendConfigurations(nil, []*paxos.Configuration{next})); size > configurationBytesMax {
+		return fmt.Errorf("%w: it takes %d bytes, at most %d are possible: shorten the addresses", ErrInvalidChange, size, configurationBytesMax)
+	}
 	for _, member := range c.Members {
 		if member.Address == "" && len(c.Members) > 1 {
 			return fmt.Errorf("%w: member %x has no address", ErrInvalidChange, uint64(member.ID))
@@ -148,6 +153,11 @@ func (n *Node) judgeQuorum(next *paxos.Configuration) error {
 		return fmt.Errorf("%w: of the %d that would vote, %d can be heard, and %d are needed", ErrQuorumAtRisk, voters, heard, max(next.Phase1, next.Phase2))
 	}
 	return nil
+}
+
+func (n *Node) hears(id paxos.NodeID) bool {
+	_, ok := n.heard()[id]
+	return ok
 }
 
 // heard returns the members of the configuration in force that have been heard lately, this node included.
@@ -187,10 +197,14 @@ func (n *Node) RemoveMember(ctx context.Context, id paxos.NodeID) error {
 // ReplaceMember invites the node of a member anew, for the roles that it had: its disk was lost, and with it what it promised. The old disk is no member from then on. The errors are those of RemoveMember.
 func (n *Node) ReplaceMember(ctx context.Context, id paxos.NodeID) error {
 	return n.editMember(ctx, id, func(members []paxos.Member, i int) ([]paxos.Member, error) {
-		old := members[i]
-		members[i] = paxos.Member{ID: id, Invited: old.Roles | old.Invited, Address: old.Address}
+		members[i] = invitedAnew(members[i])
 		return members, nil
 	})
+}
+
+// invitedAnew returns a member as it is when its disk is lost: nobody yet, for all the roles that it had or was to have.
+func invitedAnew(old paxos.Member) paxos.Member {
+	return paxos.Member{ID: old.ID, Invited: old.Roles | old.Invited, Address: old.Address}
 }
 
 // UpdateMember says where a member is found from now on. The errors are those of RemoveMember, and ErrAddressTaken.
@@ -241,6 +255,9 @@ func (n *Node) judgeLag(m paxos.Member) error {
 	return nil
 }
 
+// configurationBytesMax bounds a configuration, so that two fit into a snapshot's header and into a greeting.
+const configurationBytesMax = min(snapshot.ConfigurationBytesMax, transport.MaxGreetingBytes)/2 - 64
+
 // promotionLagMax is how many slots a learner may be behind that is to vote: it would vote at once.
 const promotionLagMax = paxos.WindowDefault
 
@@ -255,7 +272,7 @@ func (n *Node) editMember(ctx context.Context, id paxos.NodeID, edit func(member
 	})
 }
 
-// edit changes the latest membership, and begins again from the one that is the latest by then if another change comes first. Quorums stay majorities, or what they were if no voter comes or goes.
+// edit changes the latest membership, and begins again from the one that is the latest by then if another change comes first.
 func (n *Node) edit(ctx context.Context, edit func(m Membership, members []paxos.Member) ([]paxos.Member, error)) error {
 	for {
 		m, err := n.awaitInForce(ctx)
@@ -266,14 +283,19 @@ func (n *Node) edit(ctx context.Context, edit func(m Membership, members []paxos
 		if err != nil {
 			return err
 		}
-		c := Change{Replaces: m.Latest.Epoch, Members: members}
-		if voters(members) == voters(m.Latest.Members) {
-			c.Phase1, c.Phase2 = m.Latest.Phase1, m.Latest.Phase2
-		}
-		if err = n.Reconfigure(ctx, c); !errors.Is(err, ErrSuperseded) {
+		if err = n.Reconfigure(ctx, changeOf(m.Latest, members)); !errors.Is(err, ErrSuperseded) {
 			return err
 		}
 	}
+}
+
+// changeOf returns the change of a configuration to these members. As long as there are as many voters, quorums stay as they are; else they are majorities.
+func changeOf(latest *paxos.Configuration, members []paxos.Member) Change {
+	c := Change{Replaces: latest.Epoch, Members: members}
+	if voters(members) == voters(latest.Members) {
+		c.Phase1, c.Phase2 = latest.Phase1, latest.Phase2
+	}
+	return c
 }
 
 func voters(members []paxos.Member) (count int) {

@@ -51,8 +51,8 @@ func TestOfTwoAdministratorsWhoRaceOneWinsAndTheOtherIsTold(t *testing.T) {
 		}
 		outcomes := make(chan error, 2)
 		for i, n := range c.nodes[:2] {
-			members := slices.Clone(before.Latest.Members)
-			members[i].Address += "0" // each wants something else
+			invited := paxos.Member{ID: paxos.NodeID(10*round + 10 + i), Invited: paxos.Learner, Address: "127.0.0.1:1"}
+			members := append(slices.Clone(before.Latest.Members), invited)
 			go func() {
 				outcomes <- n.Reconfigure(ctx, Change{Replaces: before.Latest.Epoch, Members: members})
 			}()

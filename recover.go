@@ -30,7 +30,7 @@ func (n *Node) recoverMachine() (applied paxos.Slot, err error) {
 	if applied >= trimmed {
 		return applied, nil
 	}
-	if len(n.cfg.Members) == 1 || !transferable(n.sections) {
+	if len(n.contacts.all()) == 0 || !transferable(n.sections) {
 		return 0, fmt.Errorf("synod: the state machine has applied slot %d, the log in %s begins after slot %d, and no other member can send what lies between: restore the state machine's files", applied, n.cfg.Dir, trimmed)
 	}
 	n.logger.Warn("the state machine lacks what the log has trimmed: fetching a snapshot from another member", "applied", applied, "trimmed", trimmed)

@@ -60,13 +60,9 @@ func (r *snapshotReceiver) beginAnywhere() {
 	if r.current != nil {
 		return
 	}
-	for range r.n.cfg.Members {
-		m := r.n.cfg.Members[r.next%len(r.n.cfg.Members)]
+	if peers := r.n.contacts.all(); len(peers) > 0 {
+		r.begin(paxos.NodeID(peers[r.next%len(peers)].Node))
 		r.next++
-		if m.ID != r.n.cfg.ID {
-			r.begin(m.ID)
-			return
-		}
 	}
 }
 

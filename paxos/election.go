@@ -292,6 +292,9 @@ func (e *election) bootOf(id NodeID) uint32 { return e.peer(id).boot }
 
 // route returns the member to whom what is meant for the leader should be sent: the leader, or else someone who is happy with it; 0 if there is nobody.
 func (e *election) route() NodeID {
+	if !e.r.view.member {
+		return 0 // nobody would listen
+	}
 	if e.connected(e.seen.Node) && e.bootOf(e.seen.Node) == e.seen.Boot {
 		return e.seen.Node
 	}

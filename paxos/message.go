@@ -34,7 +34,7 @@ const (
 	Accept         MessageKind = 4  // Record, which has ballot, slot and chosen prefix ("2a")
 	Accepted       MessageKind = 5  // Ballot; Slot, Upto: the run of slots voted in ("2b")
 	Commit         MessageKind = 6  // Ballot; Chosen
-	Heartbeat      MessageKind = 7  // Number: round; Chosen; Ballot, if the sender leads; where there is a witness, Slot: what the sender holds, Upto: what is released
+	Heartbeat      MessageKind = 7  // Number: round; Chosen; Ballot, if the sender leads; Slot: what the sender holds durably, if the membership has ever changed; where there is a witness, Slot, and Upto: what is released
 	HeartbeatReply MessageKind = 8  // Number: round; Ballot: the sender's own; Seen; Flag: happy; Chosen; Boot: the sender's; Slot, Upto: as in a Heartbeat
 	Forward        MessageKind = 9  // Ballot of the leader meant; Number; Origin; Hops; Boot of the receiver; Proposals; Flag: one change of membership, and no commands
 	Reject         MessageKind = 10 // Origin; Hops; Rejected

@@ -31,8 +31,11 @@ func (rt *retention) held() Slot {
 	return rt.r.learner.delivered
 }
 
-// sign puts on a heartbeat what this node holds, and what it knows to be released. Where there is no witness nobody asks.
+// sign puts on a heartbeat what this node holds, and what it knows to be released. Where there is no witness, and nobody was ever a member who is none any more, nobody asks.
 func (rt *retention) sign(m *Message) *Message {
+	if rt.r.membership.latest().Epoch > 0 {
+		m.Slot = rt.held()
+	}
 	if rt.applies() {
 		rt.release()
 		m.Slot, m.Upto = rt.held(), rt.released
