@@ -32,6 +32,7 @@ func (c *cluster) invite(ctx context.Context, by *Node, id paxos.NodeID, roles p
 	c.t.Helper()
 	i = len(c.nodes)
 	c.place(id)
+	await(c.t, "the one who invites hears a quorum", func() bool { return by.judgeQuorum(by.Membership().Latest) == nil })
 	if err := by.AddMember(ctx, id, c.joined[i].Address, roles); err != nil {
 		c.t.Fatalf("adding %x: %v", uint64(id), err)
 	}
@@ -278,10 +279,11 @@ func TestDisjointMembersTakeOverInOneStep(t *testing.T) {
 func TestALearnerIsPromotedOnRequestOnly(t *testing.T) {
 	c := newCluster(t, 3)
 	ctx := within(t, 60*time.Second)
+	await(t, "the first node hears everybody", func() bool { return len(c.nodes[0].heard()) == 3 })
 	if err := c.nodes[0].AddMember(ctx, 9, "127.0.0.1:1", paxos.Learner); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.nodes[0].PromoteMember(ctx, 9); !errors.Is(err, ErrNotLearner) {
+	if err := c.nodes[0].PromoteMember(ctx, 9); !errors.Is(err, ErrNotCaughtUp) {
 		t.Errorf("one who has not come: %v", err)
 	}
 	learner := c.invite(ctx, c.nodes[0], 4, paxos.Learner)
