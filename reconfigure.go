@@ -90,7 +90,7 @@ func (n *Node) Reconfigure(ctx context.Context, c Change) error {
 	case err := <-w.outcome:
 		return err
 	case <-n.done:
-		return fmt.Errorf("%w: %w", ErrUnknown, n.ended())
+		return n.lastWord(w)
 	case <-ctx.Done():
 	}
 	n.inbox.call(func() { n.loop.changes.abandon(w) })
@@ -98,6 +98,16 @@ func (n *Node) Reconfigure(ctx context.Context, c Change) error {
 	case err := <-w.outcome:
 		return err
 	case <-n.done:
+		return n.lastWord(w)
+	}
+}
+
+// lastWord returns the outcome of a change if it was known when the node ended: it may have ended for no other reason.
+func (n *Node) lastWord(w *changeWaiter) error {
+	select {
+	case err := <-w.outcome:
+		return err
+	default:
 		return fmt.Errorf("%w: %w", ErrUnknown, n.ended())
 	}
 }
