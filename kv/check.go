@@ -165,7 +165,7 @@ func (c *checker) beside() error {
 	if _, err := loadAlarms(c.db); err != nil {
 		return err
 	}
-	v := &view{reader: c.db}
+	v := &view{reader: c.db, db: c.db}
 	for _, err := range v.leases() {
 		if err != nil {
 			return errors.Join(err, v.close())

@@ -150,7 +150,7 @@ func (c *checker) walkBuckets() error {
 	if err != nil {
 		return err
 	}
-	v := &view{reader: c.db, revision: c.state.revision, census: census}
+	v := &view{reader: c.db, db: c.db, revision: c.state.revision, census: census}
 	for from := ""; ; {
 		b, ok := census.after(from)
 		if !ok {
@@ -170,7 +170,7 @@ func (c *checker) walkBuckets() error {
 
 // walkAttachments holds what is attached to leases against what the keys say.
 func (c *checker) walkAttachments() error {
-	v := &view{reader: c.db}
+	v := &view{reader: c.db, db: c.db}
 	attachments := int64(0)
 	err := c.each(spaceAttachments, "attachments", func(key, _ []byte) error {
 		attachments++
