@@ -124,6 +124,7 @@ func (c alarmChange) run(w *writer) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	w.digestRow(alarmsKey, value)
 	return Result{Response: resp}, w.batch.Set(alarmsKey, value, nil)
 }
 

@@ -63,6 +63,7 @@ func (s *Store) applySome(commands []synod.Command, results []any) (int, error) 
 		if err != nil {
 			return 0, fmt.Errorf("kv: apply slot %d: %w", c.Slot, err)
 		}
+		w.digestOutcome(result)
 		results[n] = result
 	}
 	if err := w.commit(); err != nil {

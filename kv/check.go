@@ -73,8 +73,9 @@ type checker struct {
 	health Health
 
 	state    state
-	changes  int64 // rows
-	attached int64 // live versions with a lease
+	changes  int64  // rows
+	attached int64  // live versions with a lease
+	live     uint64 // digest of the live versions
 }
 
 // damage tells of something that is wrong with the store, which the others have right.

@@ -66,7 +66,13 @@ func (c *checker) walkVersions() error {
 	if err != nil {
 		return err
 	}
-	return c.pair(newer, version{})
+	if err := c.pair(newer, version{}); err != nil {
+		return err
+	}
+	if d := c.state.digest; d.known && d.live != c.live {
+		return c.damage("the live keys have the digest %016x, those that were written %016x", c.live, d.live)
+	}
+	return nil
 }
 
 // newest counts what a key is now.
@@ -75,6 +81,7 @@ func (c *checker) newest(v *version) {
 		return
 	}
 	c.health.Keys++
+	c.live += hashRow(appendRevision(appendPrefix(nil, v.key), v.at), appendVersion(nil, v))
 	if v.lease != 0 {
 		c.attached++
 	}

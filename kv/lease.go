@@ -151,6 +151,7 @@ func (w *writer) renewLease(id int64, l lease) error {
 	w.leaseChanges = append(w.leaseChanges, leased{id, l})
 	w.row = appendLeaseKey(w.row[:0], id)
 	w.value = appendLease(w.value[:0], l)
+	w.digestRow(w.row, w.value)
 	return w.batch.Set(w.row, w.value, nil)
 }
 
@@ -173,6 +174,7 @@ func (w *writer) endLease(id int64) error {
 	}
 	w.leaseChanges = append(w.leaseChanges, leased{id: id})
 	w.row = appendLeaseKey(w.row[:0], id)
+	w.digestRow(w.row, nil)
 	return w.batch.Delete(w.row, nil)
 }
 

@@ -98,6 +98,7 @@ func (w *writer) write(v *version, prior version) error {
 	if err := w.batch.Set(w.row, w.value, nil); err != nil {
 		return err
 	}
+	w.digestWrite(v, &prior)
 	c := change{at: v.at, dead: !v.live, key: v.key}
 	if prior.live {
 		c.prior, c.priorCost = prior.at, prior.cost()

@@ -20,6 +20,7 @@ type published struct {
 	census    *census
 	auth      *auth
 	alarms    alarms
+	digest    digest
 	refs      atomic.Int64 // its readers, and one for being current
 	db        *database    // that the snapshot is of
 	idle      idleIterators
@@ -89,7 +90,7 @@ func (p *published) release() error {
 // publish makes what has been committed visible to readers that come from now on. The caller holds s.mu.
 func (s *Store) publish() error {
 	p := &published{
-		snapshot: s.db.NewSnapshot(), revision: s.state.revision, compacted: s.state.compacted, census: s.census, auth: s.auth, alarms: s.alarms, db: s.db,
+		snapshot: s.db.NewSnapshot(), revision: s.state.revision, compacted: s.state.compacted, census: s.census, auth: s.auth, alarms: s.alarms, digest: s.state.digest, db: s.db,
 	}
 	p.refs.Store(1)
 	s.db.alive.Add(1)
@@ -111,7 +112,7 @@ func (s *Store) read(ctx context.Context, fn func(v *view) error) error {
 			break
 		}
 	}
-	v := &view{reader: p.snapshot, db: p.db, revision: p.revision, compacted: p.compacted, census: p.census, auth: p.auth, alarms: p.alarms, idle: &p.idle}
+	v := &view{reader: p.snapshot, db: p.db, revision: p.revision, compacted: p.compacted, census: p.census, auth: p.auth, alarms: p.alarms, digest: p.digest, idle: &p.idle}
 	err := fn(v)
 	if closing := v.close(); err == nil {
 		err = closing

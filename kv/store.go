@@ -81,31 +81,34 @@ type state struct {
 	applied   paxos.Slot
 	revision  int64
 	compacted int64
+	digest    digest
 }
 
 var (
 	stateKey   = append([]byte{spaceMeta}, "state"...)
 	cursorKey  = append([]byte{spaceMeta}, "sweep"...)
 	clockKey   = append([]byte{spaceMeta}, "leaseclock"...)
-	firstState = state{applied: 0, revision: 1, compacted: -1}
+	firstState = state{applied: 0, revision: 1, compacted: -1, digest: digest{known: true}}
 )
 
 const stateSize = 24
 
 func (st state) encode() []byte {
-	b := binary.BigEndian.AppendUint64(make([]byte, 0, stateSize), uint64(st.applied))
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, stateSize+digestSize), uint64(st.applied))
 	b = binary.BigEndian.AppendUint64(b, uint64(st.revision))
-	return binary.BigEndian.AppendUint64(b, uint64(st.compacted))
+	b = binary.BigEndian.AppendUint64(b, uint64(st.compacted))
+	return st.digest.append(b)
 }
 
 func decodeState(b []byte) (state, error) {
-	if len(b) != stateSize {
+	if len(b) != stateSize && len(b) != stateSize+digestSize {
 		return state{}, fmt.Errorf("kv: state row of %d bytes: %w", len(b), errCorrupt)
 	}
 	return state{
 		applied:   paxos.Slot(binary.BigEndian.Uint64(b)),
 		revision:  int64(binary.BigEndian.Uint64(b[8:])),
 		compacted: int64(binary.BigEndian.Uint64(b[16:])),
+		digest:    parseDigest(b[stateSize:]),
 	}, nil
 }
 

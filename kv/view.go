@@ -20,6 +20,7 @@ type view struct {
 	census    *census
 	auth      *auth
 	alarms    alarms
+	digest    digest // a reader's alone
 
 	point   *pebble.Iterator // for single keys; had when first needed
 	idle    *idleIterators   // of a reader's view: where point comes from and goes to
