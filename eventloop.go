@@ -31,7 +31,9 @@ type eventLoop struct {
 	doubts  []doubt
 	changes changes
 	steward steward
-	met     map[paxos.NodeID]paxos.Incarnation // who is connected, and in which incarnation
+
+	handedOver time.Time                          // since when those who were removed by the last change are needed no longer; zero while they are
+	met        map[paxos.NodeID]paxos.Incarnation // who is connected, and in which incarnation
 }
 
 // doubt is what a change of leader leaves: commands up to a number were handed to an earlier one. Those that survived are applied soon after; of the rest nobody will ever know more.
@@ -261,6 +263,7 @@ func (l *eventLoop) publishMembership() {
 	}
 	l.n.members.Store(&now)
 	l.n.contacts.learn(l.replica.Configurations(), false)
+	l.handedOver = time.Time{}
 	if e := l.n.cfg.Events; was != nil && e != nil && e.MembershipChanged != nil {
 		e.MembershipChanged(now)
 	}

@@ -3,6 +3,7 @@ package synod
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"synod.dev/synod/paxos"
 )
@@ -79,13 +80,19 @@ func (s *steward) arrived(m paxos.Member) paxos.Incarnation {
 	return incarnation
 }
 
+// farewells is for how many election timeouts those who were removed are still answered when they are needed no longer: they may want to see that.
+const farewells = 10
+
 // retire ends this node when it has been removed and the others hold everything that was chosen while it was a member. Those who see that forget the removed ones.
 func (l *eventLoop) retire() {
-	if !l.replica.HandedOver() {
-		return
-	}
-	l.n.contacts.learn(l.replica.Configurations(), true)
-	if l.n.Membership().Removed {
+	switch {
+	case !l.replica.HandedOver():
+		l.handedOver = time.Time{}
+	case l.n.Membership().Removed:
 		l.n.Fail(ErrRemoved)
+	case l.handedOver.IsZero():
+		l.handedOver = time.Now()
+	case time.Since(l.handedOver) > farewells*l.n.cfg.ElectionTimeout:
+		l.n.contacts.learn(l.replica.Configurations(), true)
 	}
 }

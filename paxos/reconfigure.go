@@ -104,8 +104,8 @@ func (f *forwarder) reconfigure(change *Change) {
 	f.r.send(to, &Message{Kind: Forward, Flag: true, Ballot: f.r.election.seen, Number: f.number, Origin: f.r.cfg.Self, Boot: f.r.election.bootOf(to), Proposals: []Proposal{p}})
 }
 
-// HandedOver reports whether the latest configuration is in force, and enough of its learners hold durably all that was chosen before it: who is no member any more is needed no longer. It is cheap.
+// HandedOver reports whether the latest configuration is in force, this node has delivered all that was chosen before it, and enough of its learners hold that durably: who is no member any more is needed no longer. It is cheap.
 func (r *Replica) HandedOver() bool {
 	latest := r.membership.latest()
-	return latest.Epoch > 0 && r.config() == latest && r.retention.heldBy(latest) >= latest.First-1
+	return latest.Epoch > 0 && r.config() == latest && min(r.learner.delivered, r.retention.heldBy(latest)) >= latest.First-1
 }
