@@ -132,6 +132,16 @@ var worlds = []World{
 		goals:      twoLead | readIsServed,
 	},
 	{
+		Name:       "answered-reads",
+		About:      "2 members with all roles, which lead and ask each other to confirm their reads, and an acceptor: a request and the leader are a quorum, 1 slot",
+		Size:       Large,
+		members:    []member{full(1, 1).reading(1), full(0, 1).reading(1), accept},
+		slots:      1,
+		acquainted: true,
+		lost:       []paxos.MessageKind{paxos.Nack, paxos.Learned},
+		goals:      twoLead | readIsServed,
+	},
+	{
 		Name:    "flexible",
 		About:   "4 acceptors, phase-1 quorums of 3 and phase-2 quorums of 2, 2 ballots, 1 slot",
 		members: members(4, accept, propose(1, 1), propose(1, 1)),

@@ -96,11 +96,13 @@ func (rd *reader) release(reads []uint64, slot Slot) {
 	}
 }
 
-// onRequest takes another member's reads into the next round, or passes the request on.
-func (rd *reader) onRequest(from NodeID, m *Message) {
+// onRequest answers another member, takes its reads into the next round, or passes the request on.
+func (rd *reader) onRequest(from identity, m *Message) {
 	switch {
 	case rd.r.proposer.phase == leading && rd.r.proposer.ballot == m.Ballot:
-		if len(rd.foreign) < foreignReadsMax {
+		if rd.confirms(from, m) {
+			rd.r.send(from.node, &Message{Kind: ReadReply, Origin: m.Origin, Number: m.Number, Slot: rd.r.learner.prefix})
+		} else if len(rd.foreign) < foreignReadsMax {
 			rd.foreign = append(rd.foreign, foreignRead{m.Origin, m.Number})
 		}
 	case m.Ballot.Node != rd.r.cfg.Self && m.Hops < uint8(rd.r.cfg.Limits.HopsMax) && rd.r.election.connected(m.Ballot.Node):
@@ -108,6 +110,14 @@ func (rd *reader) onRequest(from NodeID, m *Message) {
 		on.Hops++
 		rd.r.send(m.Ballot.Node, &on)
 	}
+}
+
+// confirms reports whether a request is as good as a round for the reads that it is about. A member asks at the highest ballot that it has seen, and its promise is not above that: so a request at this
+// leader's ballot, from the reader itself, acknowledges that ballot at a time after the reads began. This node has promised nothing above it either, or it would not lead. In a cluster of three the two are a quorum.
+func (rd *reader) confirms(from identity, m *Message) bool {
+	config := rd.r.config()
+	i, self := config.place(from), config.place(rd.r.identity())
+	return m.Origin == from.node && i >= 0 && self >= 0 && config.IsPhase2Quorum(Set(0).with(i).with(self)) && rd.r.proposer.mayServeReads()
 }
 
 // onReply releases the reads of the request under way.

@@ -379,7 +379,7 @@ func (r *Replica) dispatch(from identity, m *Message) {
 	case Decided:
 		r.forwarder.onDecided(m)
 	case ReadRequest:
-		r.reader.onRequest(from.node, m)
+		r.reader.onRequest(from, m)
 	case ReadReply:
 		r.reader.onReply(m)
 	case ReadAck:

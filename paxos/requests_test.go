@@ -213,31 +213,67 @@ func TestAReadRoundNeedsAFreshQuorumOfAcknowledgements(t *testing.T) {
 
 // The slot to wait for is fixed when the round begins: whoever comes later may have seen more, and waits for the next round.
 func TestAReadThatComesDuringARoundWaitsForTheNext(t *testing.T) {
-	p := newLone(t, loneConfig(t, 3, 3))
+	p := newLone(t, loneConfig(t, 5, 5))
 	ballot := p.lead()
 	p.read(1)
 	first := p.sentOne(ReadProbe, 1).Number
 	p.propose(1, "v")
 	p.sync()
-	p.receive(1, &Message{Kind: Accepted, Ballot: ballot, Slot: 1, Upto: 1})
+	for _, from := range []NodeID{1, 2} {
+		p.receive(from, &Message{Kind: Accepted, Ballot: ballot, Slot: 1, Upto: 1})
+	}
 	p.read(2)
 	p.receive(2, &Message{Kind: ReadRequest, Ballot: ballot, Number: 77, Origin: 2})
 	p.idle()
 	p.sentNone(ReadProbe)
-	p.receive(1, &Message{Kind: ReadAck, Ballot: ballot, Number: first})
+	confirm := func(number uint64) {
+		p.receive(1, &Message{Kind: ReadAck, Ballot: ballot, Number: number})
+		if len(p.fx.Reads) > 0 {
+			t.Fatalf("serves %+v, confirmed by the leader and one more of five", p.fx.Reads)
+		}
+		p.receive(3, &Message{Kind: ReadAck, Ballot: ballot, Number: number})
+	}
+	confirm(first)
 	if !reflect.DeepEqual(p.fx.Reads, []ReadReady{{Read: 1, Slot: 0}}) {
 		t.Fatalf("serves %+v", p.fx.Reads)
 	}
 	p.sentNone(ReadReply)
 	p.idle()
 	second := p.sentOne(ReadProbe, 1).Number
-	p.receive(1, &Message{Kind: ReadAck, Ballot: ballot, Number: second})
+	confirm(second)
 	if !reflect.DeepEqual(p.fx.Reads, []ReadReady{{Read: 2, Slot: 1}}) {
 		t.Errorf("serves %+v", p.fx.Reads)
 	}
 	if m := p.sentOne(ReadReply, 2); m.Number != 77 || m.Slot != 1 {
 		t.Errorf("answers %+v", m)
 	}
+}
+
+// In a cluster of three a member's request and the leader are a quorum: it is answered without a round, once the leader has recovered. A request that was relayed, or comes from an incarnation that is no member, says
+// nothing about the promise of who sent it.
+func TestARequestThatIsAQuorumWithTheLeaderIsAnsweredAtOnce(t *testing.T) {
+	p := newLone(t, loneConfig(t, 3, 3))
+	ballot := p.campaign(ballotLow)
+	request := func(origin NodeID) *Message {
+		return &Message{Kind: ReadRequest, Ballot: ballot, Number: 77, Origin: origin}
+	}
+	p.receive(1, &Message{Kind: Promise, Ballot: ballot, Slot: 1, Upto: 1, Flag: true, Reports: votesFrom(1, 1, ballotLow)})
+	p.receive(2, request(2))
+	p.sentNone(ReadReply) // slot 1 may have been chosen before
+	p.sync()
+	p.receive(1, &Message{Kind: Accepted, Ballot: ballot, Slot: 1, Upto: 1})
+
+	p.receive(2, request(2))
+	if m := p.sentOne(ReadReply, 2); m.Number != 77 || m.Slot != 1 {
+		t.Errorf("answers %+v", m)
+	}
+	p.receive(1, request(2))
+	p.sentNone(ReadReply)
+
+	p = newLone(t, loneConfig(t, 5, 5))
+	ballot = p.lead()
+	p.receive(2, request(2))
+	p.sentNone(ReadReply)
 }
 
 func TestANewLeaderServesNoReadBeforeItHasRecovered(t *testing.T) {
