@@ -11,6 +11,9 @@ import (
 // start boots a member as a node does: it opens the log, restores the replica from it and brings the machine up to what is known to be chosen. If cutAfter is not 0 the power fails
 // in that disk operation.
 func (m *member) start(cutAfter int) {
+	if m.newcomer && !m.meet() {
+		return
+	}
 	m.disk.full = false
 	m.disk.cutAfter = cutAfter
 	log, err := wal.Open(m.disk, logDir, wal.Options{Cluster: cluster, Node: m.id, Incarnation: m.incarnation, SegmentBytes: m.w.cfg.SegmentBytes})
@@ -40,6 +43,9 @@ func (m *member) notOpened(err error) {
 		return
 	case errors.Is(err, errInjected), errors.Is(err, syscall.ENOSPC):
 		m.w.reach(failedStop)
+	case m.newcomer && m.replaced():
+		m.w.reach(wipedRefused)
+		m.known = nil
 	case errors.Is(err, wal.ErrMayNotVote) && m.disk.damaged:
 		m.w.reach(refusedToStart)
 		m.dead = true
@@ -67,13 +73,16 @@ func (m *member) open(log *wal.Log) error {
 	}
 	cfg := paxos.Config{Self: m.id, Incarnation: vital.Incarnation, Boot: m.boot, Founders: m.w.config, Seed: splitmix(m.w.seed) + uint64(m.boot),
 		HeartbeatTicks: m.w.cfg.HeartbeatTicks, SuspectTicks: m.w.cfg.SuspectTicks, ResendTicks: m.w.cfg.ResendTicks, Limits: m.w.cfg.Limits}
-	stable := paxos.Stable{Promised: vital.Promised, Applied: m.saved.applied, Last: log.Durable()}
+	stable := paxos.Stable{Promised: vital.Promised, Applied: m.saved.applied, Last: log.Durable(), Configurations: m.known}
 	replica, err := paxos.New(cfg, stable)
 	if m.wiped {
 		replica, err = m.impostor(cfg, stable, err)
 	}
 	if err != nil {
 		return err
+	}
+	if m.newcomer && m.replaced() {
+		m.w.violate("a wiped member is another member", "member %d has a replica in incarnation %d, the cluster knows it in another", m.id, m.incarnation)
 	}
 	for _, u := range log.Unknown() {
 		m.w.reach(damageReported)
@@ -82,8 +91,9 @@ func (m *member) open(log *wal.Log) error {
 	if err := m.ledger.restore(m, log, replica); err != nil {
 		return err
 	}
-	m.replica = replica
+	m.replica, m.newcomer = replica, false
 	if !m.wiped {
+		m.keep(replica.Configurations()) // the log may tell of a change that the machine is about to pass
 		m.w.history.restart(m, replica.Status().Promised)
 	}
 	return m.catchUp(log)

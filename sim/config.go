@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"synod.dev/synod/paxos"
@@ -11,7 +12,8 @@ import (
 
 // Config is what one seed draws: the cluster and its surroundings. Times are in microseconds of simulated time, rates in events of 1,000.
 type Config struct {
-	Roles          roles // of members 1, 2, …
+	Roles          roles // of members 1, 2, …: the founders
+	Spares         int   `json:",omitempty"` // nodes that are none; without any the membership never changes
 	Phase1, Phase2 int
 	HeartbeatTicks int
 	SuspectTicks   int
@@ -121,6 +123,7 @@ func drawConfig(seed uint64) Config {
 	c.drawShell(r)
 	c.drawFaults(r)
 	c.drawWorkload(r)
+	c.drawMembership(derive(seed, "membership", 0))
 	return c
 }
 
@@ -201,6 +204,27 @@ func (c *Config) drawWorkload(r *rand.Rand) {
 	c.Sources = pick(r, 1, 3, 10)
 	c.Patience = int64(c.SuspectTicks*tickMicros) * pick[int64](r, 2, 5, 20)
 }
+
+// drawMembership has the membership of one cluster in three change. Disks that lose data are lost as a whole there.
+func (c *Config) drawMembership(r *rand.Rand) {
+	if !oneIn(r, 3) {
+		return
+	}
+	founders := 1 + r.IntN(5)
+	c.Roles, c.Phase1, c.Phase2 = slices.Repeat([]paxos.Role{full}, founders), 0, 0
+	c.Spares = 1 + r.IntN(nodesMost-founders)
+	c.Window = pick(r, 1, 2, 3, 8, 20)
+	c.Limits.ReorderingSlots = 0
+	c.Frail = 0
+	c.Faults[Change] = pick(r, 10, 30, 60)
+	c.Faults[Lose] = pick(r, 0, 4, 20)
+}
+
+// nodesMost is how many nodes a cluster has at most: a partition is a bit for each link.
+const nodesMost = 7
+
+// nodes returns how many there are: founders and spares.
+func (c *Config) nodes() int { return len(c.Roles) + c.Spares }
 
 func (c *Config) acceptors() (n int) {
 	for _, role := range c.Roles {

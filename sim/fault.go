@@ -33,9 +33,9 @@ func (w *world) act(a Action) {
 		done = w.workload.write(m, a.Draw) != nil
 	case Read:
 		done = w.workload.read(m)
-	case Start, CrashBoot, Wipe:
+	case Start, CrashBoot, Wipe, Lose:
 		done = w.actOnDisk(m, a)
-	case Crash, CrashAmid, Kill, Stop, Pause, FailIO, FillDisk, Stall, Skew, Leap, Campaign:
+	case Crash, CrashAmid, Kill, Stop, Pause, FailIO, FillDisk, Stall, Skew, Leap, Campaign, Change:
 		done = m.up() && w.actOnProcess(m, a)
 	case Blackout:
 		for _, m := range w.members {
@@ -77,6 +77,8 @@ func (w *world) actOnProcess(m *member, a Action) bool {
 		m.period = int64(a.Arg)
 	case Campaign:
 		m.step(paxos.Event{Kind: paxos.Campaign})
+	case Change:
+		return w.membership.ask(m, r)
 	case Leap:
 		for range a.Arg {
 			if m.up() {
@@ -97,6 +99,8 @@ func (w *world) actOnDisk(m *member, a Action) bool {
 			m.powerFails(m.drawn(a))
 		}
 		m.wipe()
+	case Lose:
+		return m.lose(m.drawn(a))
 	case CrashBoot:
 		if !m.mayStart() {
 			return false

@@ -21,6 +21,7 @@ func (w *world) finish() {
 	limit := w.events + 20*int64(stepsDefault)
 	for !f.done() && w.violation == nil {
 		w.runUntil(w.now + int64(w.cfg.HeartbeatTicks)*tickMicros)
+		w.admit()
 		f.ask()
 		if p := f.progress(); p != moved {
 			moved, still = p, w.now
@@ -64,9 +65,26 @@ func (w *world) heal(r *rand.Rand) {
 
 func (w *world) inCore(i int) bool { return w.core>>i&1 == 1 }
 
+// admit starts those of the core who have come back with new disks and have to be told first that they are members.
+func (w *world) admit() {
+	for i, m := range w.members {
+		if w.inCore(i) && m.newcomer && m.mayStart() {
+			m.start(0)
+		}
+	}
+}
+
+// serves reports whether a member has to get everything done in the end: those of the core do, as far as they are in the latest configuration.
+func (w *world) mustServe(i int) bool {
+	return w.inCore(i) && (w.cfg.Spares == 0 || w.membership.isMember(w.members[i]))
+}
+
 // drawCore chooses members that are enough for both quorums and for somebody to propose. Of those that were not to lose anything, all are in it if others have lost something: the
 // votes of the core may be the only ones left.
 func (w *world) drawCore(r *rand.Rand) (core uint64) {
+	if w.cfg.Spares > 0 {
+		return w.membership.drawCore(r)
+	}
 	need := max(w.cfg.quorums())
 	all := false
 	for _, m := range w.members {
@@ -111,7 +129,7 @@ type finish struct {
 // ask lets each member's client make its requests, and another write if the last one's outcome will never be known.
 func (f *finish) ask() {
 	for i, m := range f.w.members {
-		if !f.w.inCore(i) || !m.up() {
+		if !f.w.mustServe(i) || !m.up() {
 			continue
 		}
 		if wr := f.writes[i]; wr == nil || wr.at == 0 && wr.forsaken {
@@ -126,7 +144,7 @@ func (f *finish) ask() {
 func (f *finish) done() bool {
 	var applied paxos.Slot
 	for i, m := range f.w.members {
-		if !f.w.inCore(i) {
+		if !f.w.mustServe(i) {
 			continue
 		}
 		if !m.up() || f.writes[i] == nil || f.writes[i].at == 0 || !f.read[i] || len(m.reads) > 0 {

@@ -17,6 +17,14 @@ type history struct {
 	phase2 int
 	slots  []slotHistory // of slot i+1
 	said   []announcement
+	owners map[paxos.Ballot]owner // of the ballots that have said anything
+}
+
+// owner is the process that has begun a ballot.
+type owner struct {
+	id          paxos.NodeID
+	incarnation paxos.Incarnation
+	boot        uint32
 }
 
 type slotHistory struct {
@@ -39,18 +47,7 @@ type announcement struct {
 }
 
 func newHistory(w *world) *history {
-	var acceptors spec.Set
-	for i, role := range w.cfg.Roles {
-		if role&paxos.Acceptor != 0 {
-			acceptors |= 1 << i
-		}
-	}
-	phase1, phase2 := w.cfg.quorums()
-	config, err := spec.NewConfiguration(spec.Sized(acceptors, phase1), spec.Sized(acceptors, phase2))
-	if err != nil {
-		panic(err)
-	}
-	return &history{w: w, spec: spec.New(config), phase2: phase2, said: make([]announcement, len(w.cfg.Roles))}
+	return &history{w: w, spec: w.membership.specification(), phase2: w.config.Phase2, said: make([]announcement, w.cfg.nodes()), owners: map[paxos.Ballot]owner{}}
 }
 
 // step tells the specification what a member has done.
@@ -64,7 +61,7 @@ func specBallot(b paxos.Ballot) spec.Ballot {
 	return spec.Ballot{b.Round, uint64(b.Node), uint64(b.Boot)}
 }
 
-func (m *member) acceptor() spec.Acceptor { return spec.Acceptor(m.index) }
+func (m *member) acceptor() spec.Acceptor { return m.w.membership.number(m.incarnation) }
 
 // slotsMost bounds the log: a slot beyond it cannot come from the requests of a run.
 const slotsMost = 1 << 20
@@ -103,7 +100,7 @@ func (s *slotHistory) value(rec *paxos.Record) spec.Value {
 // begin takes note of records that a member appends, before anything of them is durable or sent: those of its own ballot begin it, or propose.
 func (h *history) begin(m *member, records []*paxos.Record) {
 	for _, rec := range records {
-		if rec.Ballot.Node != m.id || rec.Ballot.Boot != m.boot {
+		if rec.Ballot.Node != m.id {
 			continue
 		}
 		switch rec.Kind {
@@ -117,9 +114,7 @@ func (h *history) begin(m *member, records []*paxos.Record) {
 
 // propose takes note of a proposal each time it is sent.
 func (h *history) propose(m *member, rec *paxos.Record) {
-	if rec.Ballot.Node != m.id || rec.Ballot.Boot != m.boot {
-		h.w.violate("a ballot has one proposer", "member %d in boot %d proposes at ballot %v", m.id, m.boot, rec.Ballot)
-	}
+	h.own(m, rec.Ballot)
 	s := h.at(rec.Slot)
 	b := s.at(rec.Ballot)
 	if b != nil && string(b.value) == string(rec.Value) {
@@ -133,18 +128,32 @@ func (h *history) propose(m *member, rec *paxos.Record) {
 	}
 }
 
+// own takes note of whose ballot it is: one process's, of one disk.
+func (h *history) own(m *member, ballot paxos.Ballot) {
+	is := owner{m.id, m.incarnation, m.boot}
+	was, ok := h.owners[ballot]
+	if ok && was != is || ballot.Node != m.id {
+		h.w.violate("a ballot has one proposer", "member %d in incarnation %d and boot %d uses ballot %v, which is of %+v", m.id, m.incarnation, m.boot, ballot, was)
+	}
+	if !ok {
+		h.owners[ballot] = is
+	}
+}
+
 // durable takes note of a record that has become durable at a member: a promise, a vote, or a learned value.
 func (h *history) durable(m *member, rec *paxos.Record) {
 	switch rec.Kind {
 	case paxos.RecordPromise:
-		h.step(m, spec.Promise{Acceptor: m.acceptor(), Ballot: specBallot(rec.Ballot)})
+		if !rec.Ballot.IsZero() { // else it says how far everything is chosen, and nothing was promised yet
+			h.step(m, spec.Promise{Acceptor: m.acceptor(), Ballot: specBallot(rec.Ballot)})
+		}
 	case paxos.RecordChosen:
 		h.learn(m, rec)
 	case paxos.RecordAccept:
 		s := h.at(rec.Slot)
 		h.step(m, spec.Vote{Acceptor: m.acceptor(), Ballot: specBallot(rec.Ballot), Slot: spec.Slot(rec.Slot), Value: s.value(rec)})
 		if b := s.at(rec.Ballot); b != nil {
-			b.votes |= 1 << m.index
+			b.votes |= 1 << m.acceptor()
 			h.probeVote(s, b)
 		}
 	}
@@ -168,6 +177,7 @@ func (h *history) state(m *member, slot paxos.Slot, digest uint64) {
 func (h *history) say(m *member, msg *paxos.Message) {
 	switch msg.Kind {
 	case paxos.Prepare:
+		h.own(m, msg.Ballot)
 		h.step(m, spec.Prepare{Ballot: specBallot(msg.Ballot)})
 	case paxos.Promise:
 		h.report(m, msg)

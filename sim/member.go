@@ -24,8 +24,10 @@ type member struct {
 	saved       machine    // durable
 	intent      paxos.Slot // of a snapshot that is being installed; durable
 	ledger      ledger
-	dead        bool // it will never start again
-	wiped       bool // its disk is another than the cluster was founded with
+	dead        bool                   // it will never start again
+	wiped       bool                   // its disk is another than the cluster was founded with
+	known       []*paxos.Configuration // of the membership, durable; nil for the founders alone
+	newcomer    bool                   // its disk is new, and it has not come yet
 
 	life    uint32 // raised when a process ends
 	log     *wal.Log
@@ -63,8 +65,11 @@ const (
 // errInjected is what a failing disk says.
 var errInjected = errors.New("input/output error")
 
-func newMember(w *world, index int, as paxos.Member) *member {
-	return &member{w: w, index: index, id: as.ID, incarnation: as.Incarnation, disk: newDisk(), rand: derive(w.seed, "member", index)}
+// firstIncarnation is that of a node's first disk.
+func firstIncarnation(index int) paxos.Incarnation { return paxos.Incarnation(index + 101) }
+
+func newMember(w *world, index int) *member {
+	return &member{w: w, index: index, id: paxos.NodeID(index + 1), incarnation: firstIncarnation(index), disk: newDisk(), rand: derive(w.seed, "member", index)}
 }
 
 // wipe replaces the disk by an empty one, which will be formatted in another incarnation.
@@ -146,6 +151,10 @@ func (m *member) perform() {
 	for _, t := range fx.Transfers {
 		m.fetchSnapshot(t)
 	}
+	if fx.Removed {
+		m.w.reach(memberRemoved)
+	}
+	m.reconfigured(fx.Reconfigured)
 	m.deliver(fx.Chosen)
 	m.watchLeader()
 	if amid {
@@ -161,6 +170,9 @@ func (m *member) forgetSome() {
 		m.fx.Records = nil
 	}
 	m.fx.Reads, m.fx.Chosen, m.fx.Transfers = nil, nil, nil
+	if m.rand.IntN(2) == 0 { // else what is known of the membership becomes durable, and the machine has not got that far
+		m.fx.Reconfigured = nil
+	}
 }
 
 func (m *member) send(out paxos.Outgoing) {

@@ -49,7 +49,7 @@ type packet struct {
 const oldMost = 512
 
 func newNetwork(w *world) *network {
-	n := len(w.cfg.Roles)
+	n := w.cfg.nodes()
 	net := &network{w: w, links: make([]link, n*n), oldRand: derive(w.seed, "old messages", 0)}
 	for i := range net.links {
 		net.links[i].rand = derive(w.seed, "link", i)

@@ -64,6 +64,19 @@ const (
 	earlierBootReplayed
 	frameRejected
 	suffixLost
+	membershipChanged
+	membersDisjoint
+	memberReplaced
+	memberReturns
+	memberRemoved
+	changeSuperseded
+	changeAbandoned
+	changeAdopted
+	changesMissed
+	snapshotTellsMembers
+	handedOver
+	twoConfigurations
+	membersAlone
 	probes
 )
 
@@ -122,6 +135,19 @@ var probeNames = [probes]string{
 	earlierBootReplayed:   "a message arrives that an earlier boot has sent",
 	frameRejected:         "a damaged frame is rejected",
 	suffixLost:            "a broken connection loses what was on its way",
+	membershipChanged:     "the membership changes",
+	membersDisjoint:       "a configuration has no member of the one before",
+	memberReplaced:        "a member is replaced by its node with a new disk",
+	memberReturns:         "a removed member becomes one again",
+	memberRemoved:         "a member learns that it is none any more",
+	changeSuperseded:      "a change is refused, or changes nothing, since another came first",
+	changeAbandoned:       "another value takes the slot of a change that was voted for",
+	changeAdopted:         "a new leader proposes again a change that it has found",
+	changesMissed:         "a member learns of two changes at once",
+	snapshotTellsMembers:  "a snapshot brings a change of membership",
+	handedOver:            "a leader that is no member any more hands over",
+	twoConfigurations:     "slots of two configurations are under way at once",
+	membersAlone:          "the latest members go on without all others",
 }
 
 func (p probe) String() string { return probeNames[p] }
@@ -138,9 +164,15 @@ func (h *history) probeProposal(s *slotHistory, rec *paxos.Record) {
 	if len(s.ballots) >= 2 {
 		h.w.reach(threeBallots)
 	}
+	if first := h.w.membership.latest().First; rec.Chosen+1 < first && rec.Slot >= first {
+		h.w.reach(twoConfigurations)
+	}
 	for i := range s.ballots {
 		b := &s.ballots[i]
 		same := string(b.value) == string(rec.Value)
+		if paxos.Value(b.value).IsChange() && b.votes != 0 {
+			h.w.reach(map[bool]probe{true: changeAdopted, false: changeAbandoned}[same])
+		}
 		switch votes := bits.OnesCount64(b.votes); {
 		case same && !noop && votes > 0 && votes < h.phase2:
 			h.w.reach(recoveredMinorityVote)
@@ -192,6 +224,8 @@ func (w *world) probeSent(by *member, m *paxos.Message) {
 		}
 	case paxos.Commit:
 		w.reach(commitAlone)
+	case paxos.TakeOver:
+		w.reach(handedOver)
 	case paxos.Forward:
 		if m.Hops > 0 {
 			w.reach(forwardRelayed)

@@ -46,11 +46,13 @@ const (
 	Skew                   // Member's ticks take Arg microseconds from now on
 	Leap                   // Member's clock jumps ahead: Arg ticks at once
 	Campaign               // Member takes over, whatever its election thinks
+	Change                 // an administrator asks Member for another membership
+	Lose                   // Member loses its disk, where it can be done without, and comes back as another member
 	kinds
 )
 
 var kindNames = [kinds]string{"write", "read", "start", "crash", "crash-amid", "crash-boot", "kill", "stop", "blackout", "pause", "partition", "break", "clog", "replay",
-	"rot", "rot-vital", "wreck-vital", "wipe", "fail-io", "fill-disk", "stall", "skew", "leap", "campaign"}
+	"rot", "rot-vital", "wreck-vital", "wipe", "fail-io", "fill-disk", "stall", "skew", "leap", "campaign", "change", "lose"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -103,7 +105,7 @@ func (s *Schedule) readLine(line string) error {
 		return err
 	}
 	k := slices.Index(kindNames[:], kind)
-	if k < 0 || a.Member < 0 || a.Member >= len(s.Config.Roles) {
+	if k < 0 || a.Member < 0 || a.Member >= s.Config.nodes() {
 		return fmt.Errorf("%q is no action of this cluster", line)
 	}
 	a.Kind = Kind(k)

@@ -19,8 +19,8 @@ func canary(w *world) {
 
 func TestAFalseRuleIsBrokenAndTheBreachShrinksToAShortScheduleThatRepeatsIt(t *testing.T) {
 	found := 0
-	for seed := uint64(0); found < 3; seed++ {
-		if seed == 40 {
+	for seed := uint64(10); found < 3; seed++ {
+		if seed == 50 {
 			t.Fatalf("only %d of 40 seeds break a rule that is false", found)
 		}
 		o := Options{Seed: seed, Steps: 10_000, extra: canary}

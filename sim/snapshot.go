@@ -58,6 +58,10 @@ func (m *member) onSnapshot(from *member) {
 	if crash {
 		m.disk.cutAfter = m.disk.ops + 1 + m.rand.IntN(12)
 	}
+	if from.replica.Status().Latest > m.epoch() {
+		m.w.reach(snapshotTellsMembers)
+	}
+	m.keep(from.replica.Configurations())
 	m.saved, m.machine = from.saved, from.saved
 	m.w.history.state(m, slot, m.machine.digest)
 	if !m.trimTo(slot) {

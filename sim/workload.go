@@ -149,6 +149,10 @@ func (l *workload) answer(m *member, wr *write, at place) {
 
 // rejected takes note that a command did not happen. For want of a leader it will be tried again.
 func (l *workload) rejected(m *member, rj paxos.Rejection) {
+	if rj.ID >= wishBase {
+		l.w.membership.rejected(rj)
+		return
+	}
 	t := &l.attempts[rj.ID]
 	again := t.rejected // the network may repeat the news
 	t.rejected = true

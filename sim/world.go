@@ -18,11 +18,12 @@ type world struct {
 	events int64
 	hash   uint64
 
-	members  []*member
-	network  *network
-	history  *history
-	workload *workload
-	nemesis  *nemesis
+	members    []*member
+	network    *network
+	history    *history
+	membership *membership
+	workload   *workload
+	nemesis    *nemesis
 
 	actions   []Action // done, or to be done
 	replaying bool     // actions are given: nothing is drawn
@@ -55,7 +56,7 @@ func newWorld(seed uint64, cfg Config, to io.Writer) (*world, error) {
 	w := &world{seed: seed, cfg: cfg, hash: splitmix(seed)}
 	members := make([]paxos.Member, len(cfg.Roles))
 	for i, role := range cfg.Roles {
-		members[i] = paxos.Member{ID: paxos.NodeID(i + 1), Incarnation: paxos.Incarnation(i + 101), Roles: role}
+		members[i] = paxos.Member{ID: paxos.NodeID(i + 1), Incarnation: firstIncarnation(i), Roles: role}
 	}
 	var err error
 	if w.config, err = paxos.NewConfiguration(0, members, cfg.Phase1, cfg.Phase2); err != nil {
@@ -63,10 +64,11 @@ func newWorld(seed uint64, cfg Config, to io.Writer) (*world, error) {
 	}
 	w.config = w.config.WithWindow(cfg.Window)
 	w.trace = newTrace(w, to)
+	w.membership = newMembership(w)
 	w.history, w.network, w.workload = newHistory(w), newNetwork(w), newWorkload(w)
 	w.nemesis = newNemesis(w)
-	for i, member := range members {
-		w.members = append(w.members, newMember(w, i, member))
+	for i := range cfg.nodes() {
+		w.members = append(w.members, newMember(w, i))
 	}
 	return w, nil
 }
@@ -224,7 +226,7 @@ func (w *world) deliver(m *member, p *packet) {
 		w.reach(forwardToEarlierBoot)
 	}
 	w.trace.message(m, p, msg)
-	if !m.wiped && p.incarnation != w.config.Members[p.from].Incarnation {
+	if w.cfg.Spares == 0 && !m.wiped && p.incarnation != w.config.Members[p.from].Incarnation {
 		m.ignore(p, msg)
 		return
 	}
@@ -281,7 +283,7 @@ func (w *world) isFrail(m *member) bool {
 func (w *world) savedByAll() paxos.Slot {
 	least := paxos.Slot(slotsMost)
 	for _, m := range w.members {
-		if !m.dead && !m.wiped {
+		if !m.dead && !m.wiped && !m.newcomer {
 			least = min(least, m.saved.applied)
 		}
 	}
