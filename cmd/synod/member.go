@@ -169,6 +169,7 @@ func (m *member) join(ctx context.Context) error {
 }
 
 func (m *member) stopServing() error {
+	m.handOver()
 	ctx, cancel := context.WithTimeout(context.Background(), drainBound)
 	defer cancel()
 	if err := m.api.Shutdown(ctx); err != nil {

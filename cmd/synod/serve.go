@@ -21,9 +21,11 @@ import (
 const (
 	// readyLine tells people's tools, etcd's own test suites among them, that the member serves.
 	readyLine = "ready to serve client requests"
-	// drainBound is how long requests under way may take to end after the signal to stop, and closeBound how long all of stopping may take.
-	drainBound = 5 * time.Second
-	closeBound = drainBound + 3*time.Second
+	// After the signal to stop, handOverBound is how long a leader tries to have another lead, drainBound how long requests under way may take
+	// to end, and closeBound how long all of stopping may take.
+	handOverBound = 2 * time.Second
+	drainBound    = 5 * time.Second
+	closeBound    = handOverBound + drainBound + 3*time.Second
 	// joinAttempt is how long to wait for a quorum before saying that there is none yet.
 	joinAttempt = 10 * time.Second
 )

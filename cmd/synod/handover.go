@@ -1,0 +1,34 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"synod.dev/synod"
+)
+
+// handOver lets another member lead before this one stops, so that the others need not find out by its silence. It gives up after handOverBound: then they elect
+// somebody as if this one had died.
+func (m *member) handOver() {
+	status := m.node.Status()
+	if status.Leader != status.ID {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), handOverBound)
+	defer cancel()
+	for _, heir := range heirs(status) {
+		err := m.node.MoveLeader(ctx, heir.ID)
+		if err == nil {
+			return
+		}
+		m.logger.Warn("cannot hand leadership over before stopping", "to", hex(uint64(heir.ID)), "error", err)
+	}
+}
+
+// heirs are the members that could lead, those first that lag least.
+func heirs(status synod.Status) []synod.MemberStatus {
+	able := slices.DeleteFunc(slices.Clone(status.Members), func(m synod.MemberStatus) bool { return m.Self || !m.Connected || !m.Proposer })
+	slices.SortFunc(able, func(a, b synod.MemberStatus) int { return cmp.Compare(a.Lag, b.Lag) })
+	return able
+}
