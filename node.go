@@ -268,6 +268,7 @@ func (n *Node) Status() Status {
 		}
 		s.Members = append(s.Members, ms)
 	}
+	n.countTraffic(s.Members)
 	return s
 }
 

@@ -1,6 +1,7 @@
 package synod
 
 import (
+	"slices"
 	"time"
 
 	"synod.dev/synod/paxos"
@@ -35,6 +36,8 @@ type MemberStatus struct {
 	Connected bool       // heard within the last half election timeout
 	Chosen    paxos.Slot // its chosen prefix as of its last heartbeat
 	Lag       paxos.Slot // how far that is behind ours
+
+	BytesSent, BytesReceived uint64 // to and from it, since this node was opened
 }
 
 // Latency summarises durations.
@@ -49,4 +52,21 @@ type Transfer struct {
 	Slot  paxos.Slot
 	Bytes int64 // received
 	Total int64 // about; 0 if the sender does not know
+}
+
+// countTraffic fills in what has passed between this node and the others.
+func (n *Node) countTraffic(members []MemberStatus) {
+	if n.transport == nil {
+		return
+	}
+	for _, peer := range n.transport.Stats() {
+		i := slices.IndexFunc(members, func(m MemberStatus) bool { return uint64(m.ID) == peer.Node })
+		if i < 0 {
+			continue // on its way in or out
+		}
+		for _, class := range peer.Classes {
+			members[i].BytesSent += class.BytesSent
+			members[i].BytesReceived += class.BytesReceived
+		}
+	}
 }

@@ -195,6 +195,7 @@ func (s *Server) confirm(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, s.requestTimeout)
 	defer cancel()
 	if err := s.node.Read(bounded); err != nil {
+		s.metrics.readsFailed.Inc()
 		return readError(ctx, err)
 	}
 	s.caughtUp.Store(true)

@@ -29,6 +29,7 @@ func (s *leaseService) LeaseGrant(ctx context.Context, r *pb.LeaseGrantRequest) 
 	if err != nil {
 		return nil, err
 	}
+	s.metrics.leaseTTLs.Observe(float64(resp.(*pb.LeaseGrantResponse).TTL))
 	return resp.(*pb.LeaseGrantResponse), nil
 }
 

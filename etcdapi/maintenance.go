@@ -3,6 +3,7 @@ package etcdapi
 import (
 	"context"
 	"fmt"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -57,7 +58,9 @@ func (s *maintenanceService) MoveLeader(ctx context.Context, r *pb.MoveLeaderReq
 // HashKV answers etcd's hash of all revisions up to the one asked for, so that members can be compared, with each other
 // and with an etcd.
 func (s *maintenanceService) HashKV(ctx context.Context, r *pb.HashKVRequest) (*pb.HashKVResponse, error) {
+	start := time.Now()
 	resp, err := s.store.HashKV(ctx, r.Revision)
+	s.metrics.hashesAt.Observe(time.Since(start).Seconds())
 	if err != nil {
 		return nil, readError(ctx, err)
 	}
@@ -67,7 +70,9 @@ func (s *maintenanceService) HashKV(ctx context.Context, r *pb.HashKVRequest) (*
 
 // Hash answers a hash of the whole state. Etcd's is over its file; this one is the same on all members that have applied the same.
 func (s *maintenanceService) Hash(ctx context.Context, _ *pb.HashRequest) (*pb.HashResponse, error) {
+	start := time.Now()
 	resp, err := s.store.Hash(ctx)
+	s.metrics.hashes.Observe(time.Since(start).Seconds())
 	if err != nil {
 		return nil, readError(ctx, err)
 	}

@@ -103,6 +103,7 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	m, start := s.metrics.methods[info.FullMethod], time.Now()
 	m.started.Inc()
 	m.received.Inc()
+	s.metrics.clients.count(ctx, "unary")
 	resp, err := any(nil), s.requireLeader(ctx)
 	if err == nil {
 		ctx, err = s.admit(ctx, info.FullMethod, req)
@@ -123,6 +124,7 @@ func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 	m, start := s.metrics.methods[info.FullMethod], time.Now()
 	m.started.Inc()
 	ctx := stream.Context()
+	s.metrics.clients.count(ctx, "stream")
 	err := s.requireLeader(ctx)
 	if err == nil {
 		ctx, err = s.admit(ctx, info.FullMethod, nil)

@@ -10,6 +10,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -102,6 +103,9 @@ func TestStatusTellsOfThisMember(t *testing.T) {
 func TestMetricsCountWhatHappened(t *testing.T) {
 	s := serve(t, nil)
 	s.mustPut(t, "k", "v")
+	for _, version := range []string{"3.7", strings.Repeat("3", 65)} {
+		s.call(metadata.AppendToOutgoingContext(t.Context(), "client-api-version", version), &pb.RangeRequest{Key: []byte("k")})
+	}
 	s.call(t.Context(), &pb.PutRequest{})
 	s.node.failWith(synod.ErrOverloaded)
 	s.call(t.Context(), &pb.PutRequest{Key: []byte("k")})
@@ -109,7 +113,7 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 	for _, leader := range []paxos.NodeID{7, 7, 0, 7, 8} { // three changes: 7, 7 again after there was none, 8
 		s.observer.Events().LeaderChanged(synod.LeaderChange{Leader: leader})
 	}
-	s.observer.Events().Synced(synod.SyncDone{Duration: 300_000})
+	s.observer.Events().Synced(synod.SyncDone{Duration: 300_000, Bytes: 77})
 	if got := get(t, s.web, s.url+"/readyz").status; got != 200 {
 		t.Errorf("readyz: %d", got)
 	}
@@ -131,6 +135,9 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 		`etcd_server_healthchecks_total{name="linearizable_read",status="success",type="readyz"} 1`,
 		`etcd_server_version{server_version="3.7.3"} 1`, `etcd_cluster_version{cluster_version="3.7"} 1`,
 		`etcd_server_id{server_id="8e9e05c52164694d"} 1`,
+		"etcd_mvcc_put_total 1", "etcd_debugging_mvcc_keys_total 1", "etcd_debugging_mvcc_total_put_size_in_bytes 2", "etcd_disk_wal_write_bytes_total 77",
+		`etcd_server_client_requests_total{client_api_version="3.7",type="unary"} 1`,
+		`etcd_server_client_requests_total{client_api_version="other",type="unary"} 1`,
 		"synod_ballot_round 5", "etcd_debugging_mvcc_current_revision 2", "etcd_debugging_mvcc_compact_revision -1",
 	} {
 		if !strings.Contains(text, "\n"+line+"\n") {

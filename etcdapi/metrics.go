@@ -1,16 +1,10 @@
 package etcdapi
 
 import (
-	"fmt"
-	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"go.etcd.io/etcd/api/v3/version"
-
-	"synod.dev/synod"
-	"synod.dev/synod/kv"
 )
 
 // metrics are what /metrics shows, under etcd's names where the notion is etcd's. What the node and the store already know
@@ -25,6 +19,11 @@ type metrics struct {
 	checks          *prometheus.CounterVec // by type, name, status
 	checked         *prometheus.GaugeVec   // by type, name
 	sent, received  prometheus.Counter     // bytes of gRPC messages
+	readsFailed     prometheus.Counter
+	promotions      prometheus.Counter
+	clients         *clientVersions
+
+	leaseTTLs, hashes, hashesAt, snapshotsMade prometheus.Histogram
 
 	ranges, puts, deleteRanges, txns, readTxns, compactions, authChanges outcomeDurations
 	leaseGrants, leaseRevokes                                            outcomeDurations
@@ -45,13 +44,20 @@ func (d outcomeDurations) observe(start time.Time, err error) {
 	}
 }
 
-func newMetrics(node Replicator, store sized, observer *Observer) *metrics {
+func newMetrics(node Replicator, store measured, quota int64, observer *Observer) *metrics {
 	m := &metrics{registry: prometheus.NewRegistry()}
 	m.proposalsFailed = m.counter("etcd_server_proposals_failed_total", "Proposals that failed or whose outcome is unknown.")
 	m.healthSuccess = m.counter("etcd_server_health_success", "Health checks that succeeded.")
 	m.healthFailure = m.counter("etcd_server_health_failures", "Health checks that failed.")
 	m.sent = m.counter("etcd_network_client_grpc_sent_bytes_total", "Bytes of gRPC messages sent to clients.")
 	m.received = m.counter("etcd_network_client_grpc_received_bytes_total", "Bytes of gRPC messages received from clients.")
+	m.readsFailed = m.counter("etcd_server_read_indexes_failed_total", "Linearizable reads that could not be confirmed.")
+	m.promotions = m.counter("etcd_server_learner_promote_successes", "Learners that this member has had promoted.")
+	m.clients = newClientVersions()
+	m.leaseTTLs = histogram("etcd_debugging_lease_ttl_total", "TTLs of the leases granted through this member, in seconds.", prometheus.ExponentialBuckets(1, 2, 24))
+	m.hashes = histogram("etcd_mvcc_hash_duration_seconds", "Hashes of the whole state.", prometheus.ExponentialBuckets(.01, 2, 15))
+	m.hashesAt = histogram("etcd_mvcc_hash_rev_duration_seconds", "Hashes of all revisions up to one.", prometheus.ExponentialBuckets(.01, 2, 15))
+	m.snapshotsMade = histogram("etcd_disk_backend_snapshot_duration_seconds", "Snapshots made for clients.", prometheus.ExponentialBuckets(.01, 2, 17))
 	m.checks = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "etcd_server_healthchecks_total", Help: "Checks behind /livez and /readyz.",
 	}, []string{"type", "name", "status"})
@@ -71,7 +77,8 @@ func newMetrics(node Replicator, store sized, observer *Observer) *metrics {
 	m.leaseGrants, m.leaseRevokes = of("LeaseGrant"), of("LeaseRevoke")
 	m.grpc = newMethodVecs()
 	m.registry.MustRegister(m.checks, m.checked, durations, m.grpc.started, m.grpc.handled, m.grpc.received, m.grpc.sent,
-		observer.changes, observer.sync, newNodeCollector(node, store),
+		observer.changes, observer.sync, observer.written, m.clients.requests, m.leaseTTLs, m.hashes, m.hashesAt, m.snapshotsMade,
+		newNodeCollector(node, store, quota),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -82,96 +89,6 @@ func (m *metrics) counter(name, help string) prometheus.Counter {
 	return c
 }
 
-// sized is a store as far as there is something to measure.
-type sized interface {
-	Size() int64
-	DiskSize() int64
-	Revision() int64
-	CompactRevision() int64
-	WatchStats() kv.WatchStats
-}
-
-// nodeCollector reads the node's status and the store's size when it is asked.
-type nodeCollector struct {
-	node     Replicator
-	store    sized
-	readings []reading
-}
-
-// reading is one figure taken from what the node and the store say of themselves.
-type reading struct {
-	desc *prometheus.Desc
-	take func(synod.Status, sized) float64
-}
-
-func newNodeCollector(node Replicator, store sized) *nodeCollector {
-	c := &nodeCollector{node: node, store: store}
-	add := func(name, help string, labels prometheus.Labels, take func(synod.Status, sized) float64) {
-		c.readings = append(c.readings, reading{prometheus.NewDesc(name, help, nil, labels), take})
-	}
-	one := func(synod.Status, sized) float64 { return 1 }
-
-	add("etcd_server_has_leader", "1 if this member follows a leader, or is one.", nil,
-		func(s synod.Status, _ sized) float64 { return indicator(s.Leader != 0) })
-	add("etcd_server_is_leader", "1 if this member is the leader.", nil,
-		func(s synod.Status, _ sized) float64 { return indicator(s.Leader != 0 && s.Leader == s.ID) })
-	add("etcd_server_is_learner", "1 if this member only learns.", nil,
-		func(synod.Status, sized) float64 { return 0 })
-	add("etcd_server_proposals_committed_total", "Slots that are chosen, as far as this member knows.", nil,
-		func(s synod.Status, _ sized) float64 { return float64(s.Chosen) })
-	add("etcd_server_proposals_applied_total", "Slots that this member has applied.", nil,
-		func(s synod.Status, _ sized) float64 { return float64(s.Applied) })
-	add("etcd_server_proposals_pending", "Commands of this member's clients that wait for an outcome.", nil,
-		func(s synod.Status, _ sized) float64 { return float64(s.Pending) })
-	add("etcd_cluster_version", "1, labelled with the minor version of etcd whose API the cluster serves.",
-		prometheus.Labels{"cluster_version": version.Cluster(version.Version)}, one)
-	add("etcd_server_version", "1, labelled with the version of etcd whose API is served.",
-		prometheus.Labels{"server_version": version.Version}, one)
-	add("etcd_server_go_version", "1, labelled with the version of Go.",
-		prometheus.Labels{"server_go_version": runtime.Version()}, one)
-	add("etcd_server_id", "1, labelled with this member's ID in hexadecimal.",
-		prometheus.Labels{"server_id": fmt.Sprintf("%x", uint64(node.Status().ID))}, one)
-	add("etcd_mvcc_db_total_size_in_bytes", "Bytes that keys, values and their history take.", nil,
-		func(_ synod.Status, s sized) float64 { return float64(s.Size()) })
-	add("etcd_mvcc_db_total_size_in_use_in_bytes", "The same: nothing is held that is not in use.", nil,
-		func(_ synod.Status, s sized) float64 { return float64(s.Size()) })
-	add("synod_store_disk_bytes", "Bytes that the store's database takes on disk.", nil,
-		func(_ synod.Status, s sized) float64 { return float64(s.DiskSize()) })
-	add("etcd_debugging_mvcc_current_revision", "The store's revision.", nil,
-		func(_ synod.Status, s sized) float64 { return float64(s.Revision()) })
-	add("etcd_debugging_mvcc_compact_revision", "The revision that the store was last compacted at.", nil,
-		func(_ synod.Status, s sized) float64 { return float64(s.CompactRevision()) })
-	add("etcd_debugging_mvcc_watch_stream_total", "Streams that watch.", nil,
-		func(_ synod.Status, s sized) float64 { return float64(s.WatchStats().Streams) })
-	add("etcd_debugging_mvcc_watcher_total", "Watchers.", nil,
-		func(_ synod.Status, s sized) float64 { return float64(s.WatchStats().Watchers) })
-	add("etcd_debugging_mvcc_slow_watcher_total", "Watchers that are behind and fed from history.", nil,
-		func(_ synod.Status, s sized) float64 { return float64(s.WatchStats().Behind) })
-	add("etcd_debugging_mvcc_events_total", "Events given to watchers.", nil,
-		func(_ synod.Status, s sized) float64 { return float64(s.WatchStats().Events) })
-	add("synod_watch_held_bytes", "Bytes of events that wait to be sent, those that watchers share counted once.", nil,
-		func(_ synod.Status, s sized) float64 { return float64(s.WatchStats().HeldBytes) })
-	add("synod_ballot_round", "The round of the ballot of the leader that this member follows.", nil,
-		func(s synod.Status, _ sized) float64 { return float64(s.Ballot.Round) })
-	return c
-}
-
-func indicator(is bool) float64 {
-	if is {
-		return 1
-	}
-	return 0
-}
-
-func (c *nodeCollector) Describe(descs chan<- *prometheus.Desc) {
-	for _, r := range c.readings {
-		descs <- r.desc
-	}
-}
-
-func (c *nodeCollector) Collect(found chan<- prometheus.Metric) {
-	status := c.node.Status()
-	for _, r := range c.readings {
-		found <- prometheus.MustNewConstMetric(r.desc, prometheus.GaugeValue, r.take(status, c.store))
-	}
+func histogram(name, help string, buckets []float64) prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
 }

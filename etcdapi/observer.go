@@ -14,6 +14,7 @@ type Observer struct {
 	leader  atomic.Uint64 // as of the last change; 0 for none
 	changes prometheus.Counter
 	sync    prometheus.Histogram
+	written prometheus.Counter
 }
 
 // NewObserver returns an Observer that has seen nothing.
@@ -22,6 +23,10 @@ func NewObserver() *Observer {
 		changes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "etcd_server_leader_changes_seen_total",
 			Help: "Leader changes that this member has seen.",
+		}),
+		written: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "etcd_disk_wal_write_bytes_total",
+			Help: "Bytes written to this member's log.",
 		}),
 		sync: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "etcd_disk_wal_fsync_duration_seconds",
@@ -41,6 +46,9 @@ func (o *Observer) Events() *synod.EventListener {
 				o.changes.Inc()
 			}
 		},
-		Synced: func(s synod.SyncDone) { o.sync.Observe(s.Duration.Seconds()) },
+		Synced: func(s synod.SyncDone) {
+			o.sync.Observe(s.Duration.Seconds())
+			o.written.Add(float64(s.Bytes))
+		},
 	}
 }

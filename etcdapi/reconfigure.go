@@ -83,6 +83,7 @@ func (s *clusterService) MemberPromote(ctx context.Context, r *pb.MemberPromoteR
 	if err := s.change(ctx, func(ctx context.Context) error { return s.node.PromoteMember(ctx, id) }); err != nil {
 		return nil, err
 	}
+	s.metrics.promotions.Inc()
 	s.logger.Info("member promoted", "id", hexID(id))
 	return &pb.MemberPromoteResponse{Header: s.clusterHeader(), Members: s.memberList()}, nil
 }

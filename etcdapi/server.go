@@ -261,7 +261,7 @@ func New(config Config) (*Server, error) {
 	}
 	s.stopped, s.stop = context.WithCancel(context.Background())
 	s.keepAlives = newKeepAlives(s.stopped, s.renewLeases)
-	s.metrics = newMetrics(s.node, s.store, config.Observer)
+	s.metrics = newMetrics(s.node, s.store, s.quotaBytes, config.Observer)
 	if config.ExtensiveMetrics {
 		s.metrics.addDurations()
 	}

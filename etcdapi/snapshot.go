@@ -44,6 +44,7 @@ func (s *maintenanceService) Snapshot(_ *pb.SnapshotRequest, stream grpc.ServerS
 	if err := etcdsnapshot.Write(ctx, path, s.store, s.origin()); err != nil {
 		return s.snapshotFailed(ctx, err)
 	}
+	s.metrics.snapshotsMade.Observe(time.Since(began).Seconds())
 	size := int64(0)
 	err = etcdsnapshot.Stream(path, func(piece []byte, remaining int64) error {
 		size += int64(len(piece))

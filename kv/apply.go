@@ -99,7 +99,8 @@ type writer struct {
 	row   []byte              // scratch
 	value []byte              // scratch
 
-	notes notes // of what is changed, for the watchers
+	notes  notes  // of what is changed, for the watchers
+	counts Counts // of what is executed
 
 	size         int64 // see Store.Size
 	leaseClock   time.Duration
@@ -147,6 +148,7 @@ func (w *writer) commit() error {
 	if err := w.store.publish(); err != nil {
 		return err
 	}
+	w.store.counter.add(w.counts)
 	w.store.hub.put(w.revision, &w.notes)
 	if compacting {
 		w.store.sweeper.begin()
@@ -224,6 +226,7 @@ func (w *writer) dispatch(req proto.Message) (proto.Message, error) {
 		if err := ValidateTxn(r, noLimit); err != nil {
 			return nil, err
 		}
+		w.counts.Txns++
 		return answer(w.txn(context.Background(), r))
 	case *pb.CompactionRequest:
 		return answer(w.compact(r))

@@ -128,6 +128,7 @@ func (w *writer) grant(r *pb.LeaseGrantRequest) (*pb.LeaseGrantResponse, error) 
 	if err := w.renewLease(r.ID, l); err != nil {
 		return nil, err
 	}
+	w.counts.LeasesGranted++
 	return &pb.LeaseGrantResponse{Header: &pb.ResponseHeader{Revision: w.revision}, ID: r.ID, TTL: l.ttl}, nil
 }
 
@@ -142,6 +143,7 @@ func (w *writer) revoke(r *pb.LeaseRevokeRequest) (*pb.LeaseRevokeResponse, erro
 	if err := w.endLease(r.ID); err != nil {
 		return nil, err
 	}
+	w.counts.LeasesRevoked++
 	return &pb.LeaseRevokeResponse{Header: &pb.ResponseHeader{Revision: w.revision}}, nil
 }
 
@@ -171,6 +173,7 @@ func (w *writer) endLease(id int64) error {
 		if err := w.write(&version{key: key, at: w.next()}, prior); err != nil {
 			return err
 		}
+		w.counts.Deletes++
 	}
 	w.leaseChanges = append(w.leaseChanges, leased{id: id})
 	w.row = appendLeaseKey(w.row[:0], id)

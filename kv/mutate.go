@@ -55,11 +55,14 @@ func (w *writer) put(r *pb.PutRequest) (*pb.PutResponse, error) {
 	if err := w.write(&next, prior); err != nil {
 		return nil, err
 	}
+	w.counts.Puts++
+	w.counts.PutBytes += uint64(len(next.key) + len(next.value))
 	resp.Header.Revision = w.revision
 	return resp, nil
 }
 
 func (w *writer) deleteRange(r *pb.DeleteRangeRequest) (*pb.DeleteRangeResponse, error) {
+	w.counts.Deletes++
 	resp := &pb.DeleteRangeResponse{Header: &pb.ResponseHeader{}}
 	// The walk sees the batch as it was when the walk began, so it does not meet its own tombstones.
 	for prior, err := range w.versions(context.Background(), spanOf(r.Key, r.RangeEnd), w.revision) {

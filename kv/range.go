@@ -15,6 +15,7 @@ import (
 // Range answers a request that ValidateRange has passed, from one instant: the state that the last Apply to return has
 // left, or a later one. Any goroutine may call it. The header holds the current revision and nothing else.
 func (s *Store) Range(ctx context.Context, r *pb.RangeRequest) (resp *pb.RangeResponse, err error) {
+	s.ranges.Add(1)
 	err = s.readFor(ctx, r, func(v *view) error {
 		resp, err = v.rangeKeys(ctx, r)
 		return err

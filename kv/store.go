@@ -67,6 +67,9 @@ type Store struct {
 
 	sweeper sweeper
 	hub     *hub
+
+	counter counter
+	ranges  atomic.Uint64
 }
 
 var (

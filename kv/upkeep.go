@@ -126,6 +126,7 @@ func (r leaseRenewal) run(w *writer) (Result, error) {
 		if err := w.renewLease(id, l); err != nil {
 			return Result{}, err
 		}
+		w.counts.LeasesRenewed++
 	}
 	return Result{Renewed: ttls}, nil
 }
@@ -147,6 +148,7 @@ func (e leaseExpiry) run(w *writer) (Result, error) {
 		if err := w.endLease(due.id); err != nil {
 			return Result{}, err
 		}
+		w.counts.LeasesExpired++
 		deleted += w.subs
 	}
 	return Result{}, nil
