@@ -63,15 +63,15 @@ func (b bar) String() string {
 	heading := figureKinds[b.figure].heading
 	switch len(b.against) {
 	case 0:
-		return fmt.Sprintf("%s %s", heading, limit)
+		return fmt.Sprintf("%s: %s", heading, limit)
 	case 1:
-		return fmt.Sprintf("%s %s × %s", heading, limit, nameOf(b.against[0]))
+		return fmt.Sprintf("%s: %s × %s", heading, limit, nameOf(b.against[0]))
 	}
 	var names []string
 	for _, other := range b.against {
 		names = append(names, nameOf(other))
 	}
-	return fmt.Sprintf("%s %s × the best of %s", heading, limit, strings.Join(names, ", "))
+	return fmt.Sprintf("%s: %s × the best of %s", heading, limit, strings.Join(names, ", "))
 }
 
 // nameOf is what a contender is called in the report.
