@@ -112,6 +112,9 @@ func (o options) begin(ctx context.Context, s scale, chosen []*cell, stderr io.W
 	if err := build(ctx, root, bin, needed(chosen), j.say); err != nil {
 		return nil, err
 	}
+	if err := checkDisk(dir); err != nil {
+		return nil, err
+	}
 	if j.bed, err = newBed(bin, dir, s); err != nil {
 		return nil, err
 	}
@@ -214,7 +217,9 @@ func (j *job) print(stdout io.Writer) error {
 			fmt.Fprintf(&b, "%-18s %-60s %-22s %s\n", v.cell, v.demand, v.value.text("%.3g"), state)
 		}
 	}
-	fmt.Fprintf(&b, "the report is %s\n", filepath.Join(j.out, reportFile))
+	if len(j.results) > 0 {
+		fmt.Fprintf(&b, "the report is %s\n", filepath.Join(j.out, reportFile))
+	}
 	_, err := io.WriteString(stdout, b.String())
 	return err
 }
