@@ -147,9 +147,9 @@ func distribution(r *load.Result) []quantile {
 	return all
 }
 
-// settle waits for a time in which nothing is asked of the members.
-func settle(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
+// rest leaves the members alone for a time, in which they can put in order what has been written.
+func (b *bed) rest(ctx context.Context) error {
+	timer := time.NewTimer(b.scale.rest)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
