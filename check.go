@@ -29,7 +29,7 @@ func checkDisk(files disk.FS, dir string, to disk.Inspection) (h DiskHealth, err
 		return h, err
 	}
 	incarnation := h.Vital.Incarnation
-	if h.installing, err = readIntent(files, dir, incarnation); err != nil {
+	if h.installing, err = intentFile.read(files, dir, incarnation); err != nil {
 		return h, err
 	}
 	known, err := (&membership{fs: files, dir: dir, incarnation: incarnation}).read()
@@ -68,7 +68,7 @@ func checkFiles(files disk.FS, dir string, cluster uint64, to disk.Inspection) e
 
 // stray reports whether a file in a node's directory is none of the node's.
 func stray(name string) bool {
-	own := []string{disk.LockName, intentName, membershipName, intentName + ".tmp", membershipName + ".tmp", writtenTemp, receivedTemp}
+	own := []string{disk.LockName, releasedFile.name, releasedFile.name + ".tmp", intentFile.name, membershipName, intentFile.name + ".tmp", membershipName + ".tmp", writtenTemp, receivedTemp}
 	return !wal.Owns(name) && !slices.Contains(own, name) && !strings.HasSuffix(name, disk.AsideSuffix)
 }
 

@@ -117,7 +117,7 @@ func (c Config) withDefaults() (Config, error) {
 	case c.Machine != nil && !c.learns():
 		return c, fmt.Errorf("synod: Config.Machine is given, and this member is no learner but %v: leave it out", c.Members[self].Roles)
 	}
-	if err := c.checkRoles(); err != nil {
+	if err := c.checkRoles(); err != nil && !c.Join {
 		return c, err
 	}
 	if several, ok := c.Machine.(*Machines); ok && c.Sessions && several.index[sessionsSection] != 0 {

@@ -38,6 +38,9 @@ var (
 	// ErrNoSessions means Config.Sessions is not set. The command did not happen.
 	ErrNoSessions = errors.New("synod: Config.Sessions is not set: there are no sessions, and it did not happen")
 
+	// ErrNoMachine means this member does not learn, and so has nothing to be read. Ask another.
+	ErrNoMachine = errors.New("synod: this member has no state machine: ask one that has")
+
 	// ErrReadTimeout means no quorum confirmed, before the context ended, that a read would see every acknowledged write.
 	ErrReadTimeout = errors.New("synod: read could not be confirmed in time")
 )

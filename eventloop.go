@@ -173,7 +173,7 @@ func (l *eventLoop) perform() {
 	if l.fx.Removed {
 		l.n.logger.Warn("this member has been removed from the cluster: it does not vote any more, and stops when the others have what it has")
 	}
-	if len(l.fx.Chosen) > 0 {
+	if len(l.fx.Chosen) > 0 && l.n.machine != nil {
 		l.n.apply.deliver(l.fx.Chosen)
 	}
 	for _, ready := range l.fx.Reads {
@@ -183,11 +183,14 @@ func (l *eventLoop) perform() {
 	if len(l.fx.Rejected) > 0 {
 		l.onRejected(l.fx.Rejected)
 	}
+	if len(l.fx.Decided) > 0 {
+		l.n.pending.resolve(l.fx.Decided, make([]outcome, len(l.fx.Decided)))
+	}
 	for _, f := range l.fx.Fetches {
 		l.fetch(f)
 	}
 	for _, tr := range l.fx.Transfers {
-		l.n.receiver.begin(tr.Peer)
+		l.n.receiver.begin(tr.Peer, tr.Skip)
 	}
 	if leader, ballot := l.replica.Leader(); leader != l.seen.Leader || ballot != l.seen.Ballot {
 		l.onLeader(LeaderChange{Leader: leader, Ballot: ballot})
@@ -447,13 +450,18 @@ func (l *eventLoop) join() {
 
 // activate brings the core to life from what the log holds. A disk that has joined later has no founders.
 func (l *eventLoop) activate(founders *paxos.Configuration) error {
+	released, err := releasedFile.read(l.n.cfg.fs, l.n.cfg.Dir, l.n.vital.Incarnation)
+	if err != nil {
+		return fmt.Errorf("cannot read what the log may be trimmed by: %w", err)
+	}
 	c, known := &l.n.cfg, l.n.membership.configurations()
 	suspect := int(c.ElectionTimeout / 2 / l.tick)
 	replica, err := paxos.New(paxos.Config{
 		Self: c.ID, Incarnation: l.n.vital.Incarnation, Boot: l.n.vital.Boot, Founders: founders, Seed: uint64(l.n.vital.Incarnation) + uint64(l.n.vital.Boot),
-		HeartbeatTicks: ticksPerHeartbeat, SuspectTicks: suspect, ResendTicks: 2 * ticksPerHeartbeat,
+		NoMachine: l.n.machine == nil, HeartbeatTicks: ticksPerHeartbeat, SuspectTicks: suspect, ResendTicks: 2 * ticksPerHeartbeat,
 		Limits: paxos.Limits{AdmissionBytes: c.MaxPendingBytes, AdmissionCount: c.MaxPending, CacheBytes: int(min(c.LogBytes, cacheBytesMax))},
-	}, paxos.Stable{Promised: l.n.vital.Promised, Applied: max(l.applied, l.n.log.Vital().Trimmed), Last: l.n.log.Durable(), Configurations: known})
+	}, paxos.Stable{Promised: l.n.vital.Promised, Applied: max(l.applied, l.n.log.Vital().Trimmed), Last: l.n.log.Durable(),
+		Lacking: l.n.apply.lacks(), Released: released, Configurations: known})
 	if err != nil {
 		return err
 	}
@@ -470,7 +478,9 @@ func (l *eventLoop) activate(founders *paxos.Configuration) error {
 	if err := l.n.membership.keep(replica.Configurations()); err != nil {
 		return err
 	}
-	l.n.apply.deliverLogged(replica.Delivered())
+	if l.n.machine != nil {
+		l.n.apply.deliverLogged(replica.Delivered())
+	}
 	l.replica = replica
 	l.publish()
 	l.publishMembership()

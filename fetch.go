@@ -32,12 +32,12 @@ const (
 	chunkGiven     verdict = 0
 	transferGone   verdict = 1 // the sender does not know it, or knows it no more
 	senderBusy     verdict = 2
-	senderHasNone  verdict = 3 // its machine cannot be copied
+	senderHasNone  verdict = 3 // it has no machine
 	fetchBytes             = 8 + 4
 	chunkHeadBytes         = 8 + 4 + 1
 )
 
-var verdicts = [...]string{transferGone: "it does not know the transfer any more", senderBusy: "it is sending to others", senderHasNone: "its state machine cannot be copied"}
+var verdicts = [...]string{transferGone: "it does not know the transfer any more", senderBusy: "it is sending to others", senderHasNone: "it has no state machine"}
 
 func (v verdict) String() string {
 	if int(v) < len(verdicts) && verdicts[v] != "" {

@@ -146,7 +146,7 @@ func (n *Node) install(rc *received) (err error) {
 // switchTo does what a crash may cut short at any point; docs/snapshots.md says what is found after each. The order is what makes it safe: the log is trimmed when every machine has
 // switched, and the core is told when the log is trimmed.
 func (n *Node) switchTo(rc *received) error {
-	if err := writeIntent(n.cfg.fs, n.cfg.Dir, n.vital.Incarnation, rc.slot); err != nil {
+	if err := intentFile.write(n.cfg.fs, n.cfg.Dir, n.vital.Incarnation, rc.slot); err != nil {
 		return err
 	}
 	if err := n.membership.keep(rc.configurations); err != nil {
@@ -170,5 +170,5 @@ func (n *Node) switchTo(rc *received) error {
 	if err := n.disk.trim(rc.slot); err != nil {
 		return err
 	}
-	return removeIntent(n.cfg.fs, n.cfg.Dir)
+	return intentFile.remove(n.cfg.fs, n.cfg.Dir)
 }

@@ -69,7 +69,7 @@ func TestACrashAnywhereInAnInstallationLeavesWhatCanBeGoneOnFrom(t *testing.T) {
 
 // installationStep says whether a call to the disk is one of those that make an installation.
 func installationStep(call disk.Call) (string, bool) {
-	for _, part := range []string{intentName, "received", "vital", snapshotPrefix, "cabinet"} {
+	for _, part := range []string{intentFile.name, "received", "vital", snapshotPrefix, "cabinet"} {
 		if strings.Contains(call.Name, part) && (call.Op == disk.OpRename || call.Op == disk.OpRemove || call.Op == disk.OpSync || call.Op == disk.OpCreate || call.Op == disk.OpSyncDir) {
 			return fmt.Sprintf("%v %s", call.Op, call.Name), true
 		}
@@ -157,13 +157,13 @@ func TestAMachineAboveItsLogIsRefusedUnlessAnInstallationPutItThere(t *testing.T
 
 	for name, prepare := range map[string]func(disk.FS) error{
 		"no intent":                 func(disk.FS) error { return nil },
-		"an intent of another slot": func(files disk.FS) error { return writeIntent(files, "/log", incarnation, 69) },
-		"an intent of another log":  func(files disk.FS) error { return writeIntent(files, "/log", incarnation+2, 70) },
+		"an intent of another slot": func(files disk.FS) error { return intentFile.write(files, "/log", incarnation, 69) },
+		"an intent of another log":  func(files disk.FS) error { return intentFile.write(files, "/log", incarnation+2, 70) },
 		"an intent that is damaged": func(files disk.FS) error {
-			return errors.Join(writeIntent(files, "/log", incarnation, 70), files.(*disk.Mem).Flip("/log/install", 20, 1))
+			return errors.Join(intentFile.write(files, "/log", incarnation, 70), files.(*disk.Mem).Flip("/log/install", 20, 1))
 		},
 		"an intent that was removed": func(files disk.FS) error {
-			return errors.Join(writeIntent(files, "/log", incarnation, 70), removeIntent(files, "/log"))
+			return errors.Join(intentFile.write(files, "/log", incarnation, 70), intentFile.remove(files, "/log"))
 		},
 	} {
 		image := mem.Crash(disk.KeepAll)
@@ -175,7 +175,7 @@ func TestAMachineAboveItsLogIsRefusedUnlessAnInstallationPutItThere(t *testing.T
 			closeIf(again)
 		}
 	}
-	if err := writeIntent(mem, "/log", incarnation, 70); err != nil {
+	if err := intentFile.write(mem, "/log", incarnation, 70); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // the second time there is no intent any more, and none is needed

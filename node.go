@@ -42,6 +42,8 @@ type Node struct {
 
 	view    atomic.Pointer[paxos.Status]
 	members atomic.Pointer[Membership]
+	opened  time.Time
+	fresh   atomic.Int64 // nanoseconds from opened to the beginning of the last read that was confirmed
 	reading atomic.Int64 // reads that are not released yet, those whose callers have given up included
 	syncs   latencies
 	closing chan struct{}
@@ -66,8 +68,8 @@ func Open(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, logger: cfg.Logger.With("member", fmt.Sprintf("%x", uint64(cfg.ID))), log: log, vital: log.Vital(), machine: cfg.Machine,
-		inbox: newInbox(), closing: make(chan struct{}), done: make(chan struct{})}
-	if cfg.Sessions {
+		opened: time.Now(), inbox: newInbox(), closing: make(chan struct{}), done: make(chan struct{})}
+	if cfg.Sessions && cfg.Machine != nil {
 		n.machine = newSessions(cfg.Machine)
 	}
 	if err := n.open(); err != nil {
@@ -205,8 +207,35 @@ func (n *Node) proposal(w *waiter) paxos.Proposal {
 }
 
 // Read returns once the state machine of this node reflects every command that was acknowledged anywhere before the call. What is read from the machine after that
-// is linearizable. The error is ErrReadTimeout if the context ends first, ErrOverloaded if Config.MaxPending reads wait already, ErrRemoved, ErrClosed or ErrFailed.
+// is linearizable. The error is ErrReadTimeout if the context ends first, ErrOverloaded if Config.MaxPending reads wait already, ErrNoMachine, ErrRemoved, ErrClosed or ErrFailed.
 func (n *Node) Read(ctx context.Context) error {
+	if n.machine == nil {
+		return ErrNoMachine
+	}
+	began := time.Since(n.opened)
+	err := n.confirm(ctx)
+	for last := n.fresh.Load(); err == nil && int64(began) > last && !n.fresh.CompareAndSwap(last, int64(began)); {
+		last = n.fresh.Load()
+	}
+	return err
+}
+
+// ReadStale is Read for whoever can do with less: it returns once the machine reflects every command that was acknowledged anywhere more than age before the call. As long as a Read, or another
+// ReadStale, of this node has begun within that time it asks nobody. No clocks are compared: age is measured by this node's alone.
+func (n *Node) ReadStale(ctx context.Context, age time.Duration) error {
+	select {
+	case <-n.done:
+		return n.ended()
+	default:
+	}
+	if last := n.fresh.Load(); last > 0 && time.Since(n.opened)-time.Duration(last) <= age {
+		return nil
+	}
+	return n.Read(ctx)
+}
+
+// confirm has a quorum confirm that this node is up to date, and waits until it is.
+func (n *Node) confirm(ctx context.Context) error {
 	select {
 	case <-n.done:
 		return n.ended()
@@ -250,22 +279,28 @@ func (w *readWaiter) release(err error) {
 func (n *Node) Status() Status {
 	s := Status{ID: n.cfg.ID, Cluster: n.cfg.Cluster, Incarnation: n.vital.Incarnation, Promised: n.vital.Promised,
 		Applied: n.apply.appliedSlot(), Trimmed: n.log.Vital().Trimmed, Transfer: n.receiver.progress.Load(), Durable: n.log.Durable(), Pending: n.pending.count(), Sync: n.syncs.summary()}
+	if n.machine == nil {
+		s.Applied = 0
+	}
 	view := n.view.Load()
 	if view != nil {
+		s.Released = view.Released
 		s.Leader, s.Ballot, s.Promised, s.Chosen = view.Leader, view.Ballot, view.Promised, view.Chosen
 	}
 	for _, m := range n.Members() {
-		ms := MemberStatus{Member: m, Self: m.ID == n.cfg.ID, Leader: m.ID == s.Leader, Proposer: true, Acceptor: true, Learner: true}
+		ms := MemberStatus{Member: m, Self: m.ID == n.cfg.ID, Leader: m.ID == s.Leader}
+		roles := m.Roles
 		if view != nil {
 			i := slices.IndexFunc(view.Peers, func(p paxos.PeerStatus) bool { return p.ID == m.ID })
 			var p paxos.PeerStatus // of nobody, if it has been removed
 			if i >= 0 {
 				p = view.Peers[i]
 			}
-			ms.Proposer, ms.Acceptor, ms.Learner = p.Roles&paxos.Proposer != 0, p.Roles&paxos.Acceptor != 0, p.Roles&paxos.Learner != 0
+			roles = p.Roles
 			ms.Connected, ms.Chosen = p.Alive, p.Chosen
 			ms.Lag = s.Chosen - min(p.Chosen, s.Chosen)
 		}
+		ms.Proposer, ms.Acceptor, ms.Learner = roles&paxos.Proposer != 0, roles&paxos.Acceptor != 0, roles&paxos.Learner != 0
 		s.Members = append(s.Members, ms)
 	}
 	n.countTraffic(s.Members)

@@ -11,8 +11,11 @@ import (
 // recoverMachine brings machine and log together as they were left: it restores the machines in memory from their snapshot, ends an installation that a crash cut short, and refuses
 // what does not belong together. It returns the slot that every machine has applied.
 func (n *Node) recoverMachine() (applied paxos.Slot, err error) {
-	n.sections = sectionsOf(n.machine)
 	n.files = &snapshotFiles{fs: n.cfg.fs, dir: n.cfg.Dir}
+	if n.machine == nil {
+		return n.log.Vital().Trimmed, nil
+	}
+	n.sections = sectionsOf(n.machine)
 	if err := n.restoreNewest(); err != nil {
 		return 0, err
 	}
@@ -75,7 +78,7 @@ func (n *Node) restore(slot paxos.Slot) error {
 
 // endInstallation trims the log to the slot of an installation if the crash that cut it short came after the machine had switched.
 func (n *Node) endInstallation(applied paxos.Slot) error {
-	slot, err := readIntent(n.cfg.fs, n.cfg.Dir, n.vital.Incarnation)
+	slot, err := intentFile.read(n.cfg.fs, n.cfg.Dir, n.vital.Incarnation)
 	if err != nil {
 		return err
 	}
@@ -84,5 +87,5 @@ func (n *Node) endInstallation(applied paxos.Slot) error {
 			return err
 		}
 	}
-	return removeIntent(n.cfg.fs, n.cfg.Dir)
+	return intentFile.remove(n.cfg.fs, n.cfg.Dir)
 }

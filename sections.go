@@ -28,6 +28,9 @@ type keptInMemory interface {
 }
 
 func sectionsOf(machine StateMachine) (all []*section) {
+	if machine == nil {
+		return nil
+	}
 	if s, ok := machine.(*sessions); ok {
 		return s.sections()
 	}
@@ -71,9 +74,9 @@ func inMemory(sections []*section) (memory []*section) {
 
 func (s *section) inMemory() bool { return s.memory != nil }
 
-// transferable reports whether every machine can give its state away, and take another's.
+// transferable reports whether there are machines, all of which can give their state away, and take another's.
 func transferable(sections []*section) bool {
-	return !slices.ContainsFunc(sections, func(s *section) bool { return s.memory == nil && s.durable == nil })
+	return len(sections) > 0 && !slices.ContainsFunc(sections, func(s *section) bool { return s.memory == nil && s.durable == nil })
 }
 
 func appliedByAll(sections []*section) paxos.Slot {
@@ -132,11 +135,11 @@ func (i *images) writeTo(h snapshot.Header, emit func(chunk []byte) error) error
 	if err != nil {
 		return err
 	}
-	for k, s := range i.sections {
-		if err := w.Section(s.id); err != nil {
+	for k, image := range i.images {
+		if err := w.Section(i.sections[k].id); err != nil {
 			return err
 		}
-		if _, err := i.images[k].WriteTo(w); err != nil {
+		if _, err := image.WriteTo(w); err != nil {
 			return err
 		}
 	}

@@ -38,15 +38,19 @@ const (
 	progressPeriod = 5 * time.Second // between two lines about a transfer
 )
 
-// begin fetches a snapshot from a member and installs it, unless one is being fetched already.
-func (r *snapshotReceiver) begin(from paxos.NodeID) {
-	if r.current != nil || r.n.transport == nil || !transferable(r.n.sections) {
+// begin fetches a snapshot from a member and installs it, unless one is being fetched already. Without a machine it fetches only what goes with one, and skips everything up to a slot.
+func (r *snapshotReceiver) begin(from paxos.NodeID, skip paxos.Slot) {
+	if r.current != nil || r.n.transport == nil || r.n.machine != nil && !transferable(r.n.sections) {
 		return
 	}
 	in := &incoming{n: r.n, from: from, transfer: rand.Uint64(), answers: make(chan fetchAnswer, 1), began: time.Now(), told: time.Now()}
 	r.current = in
 	r.n.run(func() {
-		err := in.run()
+		run := in.run
+		if r.n.machine == nil {
+			run = func() error { return in.skip(skip) }
+		}
+		err := run()
 		r.progress.Store(nil)
 		if err != nil && !errors.Is(err, ErrClosed) {
 			r.n.logger.Warn("no snapshot from this member: another attempt follows", "sender", fmt.Sprintf("%x", uint64(from)), "reason", err.Error())
@@ -61,7 +65,7 @@ func (r *snapshotReceiver) beginAnywhere() {
 		return
 	}
 	if peers := r.n.contacts.all(); len(peers) > 0 {
-		r.begin(paxos.NodeID(peers[r.next%len(peers)].Node))
+		r.begin(paxos.NodeID(peers[r.next%len(peers)].Node), 0)
 		r.next++
 	}
 }

@@ -63,7 +63,7 @@ func (s *snapshotSender) onFetch(from paxos.NodeID, f fetchRequest) {
 	case f.index > 0:
 		s.refuse(from, f, transferGone)
 		return
-	case !transferable(s.n.sections):
+	case s.n.machine == nil:
 		s.refuse(from, f, senderHasNone)
 		return
 	case o == nil && len(s.sending) == receiversMax:
@@ -112,7 +112,11 @@ func (o *outgoing) run() {
 
 func (o *outgoing) send() (err error) {
 	n := o.s.n
-	taken, err := n.takeImages(n.sections)
+	sections := n.sections
+	if !transferable(sections) {
+		sections = nil // who has no machine wants no more than to know who the members are
+	}
+	taken, err := n.takeImages(sections)
 	if err != nil {
 		return err
 	}
@@ -120,6 +124,7 @@ func (o *outgoing) send() (err error) {
 	o.s.mu.Lock()
 	o.slot = taken.slot
 	o.s.mu.Unlock()
+	taken.sections = n.sections
 	h := taken.header(n.cfg.Cluster, n.membership.encode())
 	n.logger.Info("sending a snapshot", "receiver", fmt.Sprintf("%x", uint64(o.to)), "slot", h.Slot, "about_bytes", h.Bytes)
 	return taken.writeTo(h, o.emit)

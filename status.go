@@ -16,8 +16,9 @@ type Status struct {
 	Ballot      paxos.Ballot // of the leader this node follows
 	Promised    paxos.Ballot
 	Chosen      paxos.Slot // everything up to here is chosen, as far as this node knows
-	Applied     paxos.Slot // everything up to here has been applied here
+	Applied     paxos.Slot // everything up to here has been applied here; 0 if there is no machine
 	Trimmed     paxos.Slot // everything up to here is no longer in this node's log
+	Released    paxos.Slot // enough learners hold everything up to here for a witness to forget it
 	Transfer    *Transfer  // the snapshot that is being fetched; nil if there is none
 	Durable     paxos.LSN  // the last record of this node's own log that is on disk
 	Pending     int        // commands of this node's callers that wait for an outcome

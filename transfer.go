@@ -57,8 +57,8 @@ func (n *Node) judgeSuccessor(to paxos.NodeID) error {
 		return fmt.Errorf("%w: %x is not a member", ErrBadSuccessor, uint64(to))
 	case to == n.cfg.ID:
 		return nil
-	case !status.Members[i].Proposer:
-		return fmt.Errorf("%w: %x is no proposer", ErrBadSuccessor, uint64(to))
+	case !status.Members[i].Proposer || !status.Members[i].Learner:
+		return fmt.Errorf("%w: %x is not both proposer and learner", ErrBadSuccessor, uint64(to))
 	case !status.Members[i].Connected:
 		return fmt.Errorf("%w: %x cannot be heard", ErrBadSuccessor, uint64(to))
 	case status.Members[i].Lag > successorLagMax:

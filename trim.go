@@ -14,17 +14,24 @@ type keeper struct {
 	n       *Node
 	memory  []*section
 	flushed paxos.Slot // what was applied when the machines were last told to flush
+	warned  time.Time  // when the operator was last told that others keep the log from being trimmed
 }
 
 // trimPeriod is how often the keeper looks.
 const trimPeriod = 100 * time.Millisecond
+
+// warnPeriod is how long it is between two warnings that the log grows because others lack what is in it.
+const warnPeriod = time.Minute
+
+// witnessSegments is how many segments a member without a machine keeps at least: it serves those that lag only with what nobody else may have.
+const witnessSegments = 2
 
 // sendingFactor bounds the log that is kept for a member that is being sent a snapshot, in units of LogBytes.
 const sendingFactor = 4
 
 // run looks until the node ends.
 func (k *keeper) run() {
-	if !transferable(k.n.sections) {
+	if k.n.machine != nil && !transferable(k.n.sections) {
 		return // its log is all there is
 	}
 	ticker := time.NewTicker(trimPeriod)
@@ -124,25 +131,33 @@ func (k *keeper) awaitDisks(slot paxos.Slot) error {
 // trim trims the log if it is over its bound.
 func (k *keeper) trim() error {
 	n := k.n
-	size := n.log.Size()
-	if size <= n.cfg.LogBytes {
+	size, bytes := n.log.Size(), n.cfg.LogBytes
+	if n.machine == nil {
+		bytes = min(bytes, witnessSegments*n.cfg.SegmentBytes)
+	}
+	view := n.view.Load()
+	if size <= bytes || view == nil {
 		return nil
 	}
 	durable, err := k.durable()
 	if err != nil {
 		return fmt.Errorf("cannot tell what of the state machine is durable: %w", err)
 	}
-	limit := durable
+	limit := min(durable, view.TrimLimit)
 	if sent, ok := n.sender.oldest(); ok && size <= sendingFactor*n.cfg.LogBytes {
 		limit = min(limit, sent)
 	}
-	keep := n.cfg.LogBytes / 2
+	keep := bytes / 2
 	point := n.log.TrimPoint(keep, limit)
 	if point == 0 && n.log.TrimPoint(keep, durable) == 0 && n.log.TrimPoint(keep, n.apply.appliedSlot()) > 0 {
 		return k.flush(durable)
 	}
 	if point == 0 {
+		k.warn(size, view.TrimLimit < durable && n.log.TrimPoint(keep, durable) > 0)
 		return nil
+	}
+	if err := n.keepReleased(); err != nil {
+		return err
 	}
 	if err := n.disk.trim(point); err != nil {
 		return err
@@ -154,8 +169,19 @@ func (k *keeper) trim() error {
 	return nil
 }
 
-// durable returns the slot up to which every machine would survive a crash.
+// warn tells the operator now and then that the log grows for want of others.
+func (k *keeper) warn(size int64, retained bool) {
+	if retained && time.Since(k.warned) > warnPeriod {
+		k.warned = time.Now()
+		k.n.logger.Warn("the log cannot be trimmed: too few members hold what is in it for a witness to forget it; bring those back that are behind, or replace them", "bytes", size, "held_by_enough", k.n.view.Load().Released)
+	}
+}
+
+// durable returns the slot up to which every machine would survive a crash; without one, up to which everything is known to be chosen.
 func (k *keeper) durable() (slot paxos.Slot, err error) {
+	if k.n.machine == nil {
+		return k.n.view.Load().Delivered, nil
+	}
 	if slot, err = k.onDisk(); err == nil && len(k.memory) > 0 {
 		newest, _ := k.n.files.latest()
 		slot = min(slot, newest)

@@ -28,18 +28,29 @@ type Reader struct {
 // NewReader reads the header. A chunk that comes damaged is asked for tries times in all.
 func NewReader(source Source, tries int) (*Reader, error) {
 	r := &Reader{source: source, tries: tries}
-	if err := r.advance(); err != nil {
-		return nil, err
-	}
-	if r.current.kind != kindHeader {
-		return nil, fmt.Errorf("%w: its first chunk is no header", ErrDamaged)
-	}
-	var err error
-	if r.header, err = decodeHeader(r.current.payload); err != nil {
+	if err := r.readHeader(); err != nil {
 		return nil, err
 	}
 	r.sections = r.header.Sections
 	return r, r.piece()
+}
+
+// ReadHeader reads the header alone: no chunk but the first is asked for.
+func ReadHeader(source Source, tries int) (Header, error) {
+	r := &Reader{source: source, tries: tries}
+	err := r.readHeader()
+	return r.header, err
+}
+
+func (r *Reader) readHeader() (err error) {
+	if err := r.advance(); err != nil {
+		return err
+	}
+	if r.current.kind != kindHeader {
+		return fmt.Errorf("%w: its first chunk is no header", ErrDamaged)
+	}
+	r.header, err = decodeHeader(r.current.payload)
+	return err
 }
 
 // Header returns what the snapshot is of.

@@ -1,0 +1,128 @@
+package synod
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"synod.dev/synod/paxos"
+)
+
+const member3 = 3 // the one that is no full member, beside three that are
+
+func TestAReplicaReadsWhatWasAcknowledgedAnywhere(t *testing.T) {
+	c := newClusterOfRoles(t, 0, 0, nil, full, full, full, replica)
+	ctx := within(t, time.Minute)
+	for i := range 100 {
+		if _, err := c.nodes[i%3].Propose(ctx, number(uint64(i))); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.nodes[member3].Read(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(c.ledgers[member3].snapshot()); got != i+1 {
+			t.Fatalf("%d commands were acknowledged, and the replica has read %d", i+1, got)
+		}
+	}
+	place, err := c.nodes[member3].Propose(ctx, number(100))
+	if err != nil || place != 101 {
+		t.Errorf("a command through the replica: %v, %v", place, err)
+	}
+}
+
+func TestAReplicaCountsInNoQuorum(t *testing.T) {
+	c := newClusterOfRoles(t, 0, 0, nil, full, full, full, replica, replica)
+	ctx := within(t, time.Minute)
+	if _, err := c.nodes[0].Propose(ctx, number(1)); err != nil {
+		t.Fatal(err)
+	}
+	leader := c.leads()
+	c.close((leader + 1) % 3)
+	c.close((leader + 2) % 3)
+	short := within(t, time.Second)
+	if _, err := c.nodes[leader].Propose(short, number(2)); err == nil {
+		t.Fatal("a command is acknowledged that one of three voters holds")
+	}
+	if err := c.nodes[member3].Read(within(t, time.Second)); err == nil {
+		t.Fatal("a read is confirmed by one of three voters")
+	}
+	c.open((leader + 1) % 3)
+	if err := c.nodes[member3].Read(ctx); err != nil {
+		t.Errorf("two of three are back: %v", err)
+	}
+}
+
+// A replica that nobody can hear reads no more, but what may be old it reads as long as it may be that old.
+func TestAStaleReadIsNoOlderThanItMayBe(t *testing.T) {
+	c := newClusterOfRoles(t, 0, 0, nil, full, full, full, replica)
+	n := c.nodes[member3]
+	if err := n.ReadStale(within(t, time.Minute), time.Hour); err != nil {
+		t.Fatal(err) // the first one has to ask
+	}
+	for i := range 3 {
+		c.close(i)
+	}
+	expired, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := n.ReadStale(expired, time.Hour); err != nil {
+		t.Errorf("a read that may be an hour old: %v", err)
+	}
+	if err := n.ReadStale(expired, time.Nanosecond); !errors.Is(err, ErrReadTimeout) {
+		t.Errorf("a read that may be a nanosecond old, while nobody is heard: %v", err)
+	}
+	c.close(member3)
+	if err := n.ReadStale(context.Background(), time.Hour); !errors.Is(err, ErrClosed) {
+		t.Errorf("a read after the end: %v", err)
+	}
+}
+
+func TestAGatewayForwardsAndKeepsNothing(t *testing.T) {
+	c := newClusterOfRoles(t, 0, 0, nil, full, full, full, gateway)
+	ctx := within(t, time.Minute)
+	g := c.nodes[member3]
+	const commands = paxos.WindowDefault + 200
+	for i := range commands {
+		if result, err := g.Propose(ctx, number(uint64(i))); err != nil || result != nil {
+			t.Fatalf("command %d: %v, %v", i, result, err)
+		}
+	}
+	for i := range 3 {
+		if err := c.nodes[i].Read(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.ledgers[i].snapshot(); len(got) != commands || got[commands-1] != commands-1 {
+			t.Fatalf("node %d has %d commands of %d", i+1, len(got), commands)
+		}
+	}
+	await(t, "the gateway has kept up with the membership", func() bool { return g.Status().Trimmed > 0 })
+	if got := g.log.Durable(); got != 0 {
+		t.Errorf("the gateway has written %d records", got)
+	}
+	if err := g.Read(ctx); !errors.Is(err, ErrNoMachine) {
+		t.Errorf("a read: %v", err)
+	}
+}
+
+func TestAGatewayNeverLeadsAndFindsTheNextLeader(t *testing.T) {
+	c := newClusterOfRoles(t, 0, 0, nil, full, full, full, gateway)
+	ctx := within(t, time.Minute)
+	for round := range 3 {
+		if _, err := c.nodes[member3].Propose(ctx, number(uint64(round))); err != nil {
+			t.Fatal(err)
+		}
+		leader := c.leads()
+		if leader == member3 {
+			t.Fatal("the gateway leads")
+		}
+		if err := c.nodes[leader].MoveLeader(ctx, member3+1); !errors.Is(err, ErrBadSuccessor) {
+			t.Fatalf("leadership is handed to the gateway: %v", err)
+		}
+		c.close(leader)
+		await(t, "the gateway knows another leader", func() bool {
+			id, _ := c.nodes[member3].Leader()
+			return id != 0 && id != paxos.NodeID(leader+1)
+		})
+		c.open(leader)
+	}
+}
