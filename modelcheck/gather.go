@@ -12,12 +12,12 @@ import (
 // In a gathered world a proposer is given the answers of acceptors together, up to the one that makes it do something, as Lamport's specification lets it look at a quorum of them at once. In between it
 // would only count, so what others do meanwhile can as well come before; and so can what its clients do. If it gives the ballot up meanwhile, the answers might as well have been lost.
 //
-// That holds of a member that proposes and nothing else, is not read from, and is not told what is chosen by others: for it nothing depends on how far it has counted. What makes it do something is seen, not computed: one that
+// That holds of a member that does not vote, is not read from, and is not told what is chosen by others: for it nothing depends on how far it has counted. What makes it do something is seen, not computed: one that
 // is content with too few answers, or with the same one twice, is found.
 
 // gathers reports whether this member's answers are gathered.
 func (m *model) gathers(node int) bool {
-	return m.world.gathered && m.world.members[node].roles == paxos.Proposer
+	return m.world.gathered && m.world.members[node].roles&paxos.Acceptor == 0
 }
 
 // isCounted reports whether a transition is an answer that its receiver only counts.

@@ -17,6 +17,13 @@ func propose(commands int, rounds ...uint64) member {
 	return member{roles: paxos.Proposer, rounds: rounds, commands: commands}
 }
 
+// lead is a member that proposes and learns: a membership that is asked for must have one.
+func lead(commands int, rounds ...uint64) member {
+	m := propose(commands, rounds...)
+	m.roles |= paxos.Learner
+	return m
+}
+
 func (m member) crashing(n int) member { m.crashes = n; return m }
 func (m member) reading(n int) member  { m.reads = n; return m }
 func (m member) losing(n int) member   { m.losses = n; return m }
@@ -187,7 +194,7 @@ var worlds = []World{
 	{
 		Name:    "change",
 		About:   "acceptors 1 and 2 are changed for 2 and 3; phase-1 quorums of 1 and phase-2 quorums of 2, then majorities; 2 proposers with a ballot each, one of which asks for it, 2 slots and a window of 1",
-		members: append(members(2, accept), accept.joining(), propose(1, 1).changing(0, 2, 3, 4, 5), propose(1, 1)),
+		members: append(members(2, accept), accept.joining(), lead(1, 1).changing(0, 2, 3, 4, 5), lead(1, 1)),
 		phase1:  1,
 		phase2:  2,
 		slots:   2,
@@ -198,7 +205,7 @@ var worlds = []World{
 	{
 		Name:    "sealed-change",
 		About:   "acceptors 1 and 2 are changed for 2 and 3; 2 proposers with a ballot each, one of which asks for it, 3 slots and a window of 2",
-		members: append(members(2, accept), accept.joining(), propose(1, 1).changing(0, 2, 3, 4, 5), propose(1, 1)),
+		members: append(members(2, accept), accept.joining(), lead(1, 1).changing(0, 2, 3, 4, 5), lead(1, 1)),
 		slots:   3,
 		window:  2,
 		lost:    hints,
@@ -207,7 +214,7 @@ var worlds = []World{
 	{
 		Name:    "two-changes",
 		About:   "of acceptors 1 and 2 one is changed for 3, by 2 proposers with a ballot each, each of which asks for another change; 2 slots and a window of 1",
-		members: append(members(2, accept), accept.joining(), propose(1, 1).changing(0, 1, 3, 4, 5), propose(1, 1).changing(0, 2, 3, 4, 5)),
+		members: append(members(2, accept), accept.joining(), lead(1, 1).changing(0, 1, 3, 4, 5), lead(1, 1).changing(0, 2, 3, 4, 5)),
 		phase1:  1,
 		phase2:  2,
 		slots:   2,
@@ -218,7 +225,7 @@ var worlds = []World{
 	{
 		Name:    "change-reads",
 		About:   "acceptor 1 is changed for 2; 2 proposers with a ballot each, both of which are read from, 2 slots and a window of 1",
-		members: append(members(1, accept), accept.joining(), propose(1, 1).changing(0, 2, 3, 4).reading(1), propose(1, 1).reading(1)),
+		members: append(members(1, accept), accept.joining(), lead(1, 1).changing(0, 2, 3, 4).reading(1), lead(1, 1).reading(1)),
 		slots:   2,
 		window:  1,
 		lost:    hints,
@@ -239,7 +246,7 @@ var worlds = []World{
 	{
 		Name:    "replacement",
 		About:   "of 2 acceptors one loses its disk and is replaced by itself in another incarnation; 2 proposers with a ballot each, one of which asks for it, 2 slots and a window of 1",
-		members: append(members(2, accept), accept.replacing(1), propose(1, 1).changing(0, 3, 2, 4, 5), propose(1, 1)),
+		members: append(members(2, accept), accept.replacing(1), lead(1, 1).changing(0, 3, 2, 4, 5), lead(1, 1)),
 		slots:   2,
 		window:  1,
 		lost:    hints,
@@ -249,7 +256,7 @@ var worlds = []World{
 		Name:     "disjoint-majorities",
 		About:    "acceptors 1, 2 and 3 are changed for 3, 4 and 5; 2 proposers with a ballot each, one of which asks for it, 2 slots and a window of 1",
 		Size:     Large,
-		members:  append(members(3, accept), accept.joining(), accept.joining(), propose(1, 1).changing(0, 3, 4, 5, 6, 7), propose(1, 1)),
+		members:  append(members(3, accept), accept.joining(), accept.joining(), lead(1, 1).changing(0, 3, 4, 5, 6, 7), lead(1, 1)),
 		slots:    2,
 		window:   1,
 		gathered: true,
@@ -260,7 +267,7 @@ var worlds = []World{
 		Name:    "change-crash",
 		About:   "acceptors 1 and 2 are changed for 2 and 3, the one that stays crashes; disks sync at any time, 2 proposers with a ballot each, one of which asks for the change, 2 slots and a window of 1",
 		Size:    Large,
-		members: []member{accept, accept.crashing(1), accept.joining(), propose(1, 1).changing(0, 2, 3, 4, 5), propose(1, 1)},
+		members: []member{accept, accept.crashing(1), accept.joining(), lead(1, 1).changing(0, 2, 3, 4, 5), lead(1, 1)},
 		phase1:  1,
 		phase2:  2,
 		slots:   2,
@@ -373,7 +380,7 @@ var worlds = []World{
 		Name:     "disjoint-majorities-crash",
 		About:    "acceptors 1, 2 and 3 are changed for 3, 4 and 5, the one that stays crashes; disks sync at any time, 2 proposers with a ballot each, one of which asks for the change, 2 slots and a window of 1",
 		Size:     Vast,
-		members:  append(members(2, accept), accept.crashing(1), accept.joining(), accept.joining(), propose(1, 1).changing(0, 3, 4, 5, 6, 7), propose(1, 1)),
+		members:  append(members(2, accept), accept.crashing(1), accept.joining(), accept.joining(), lead(1, 1).changing(0, 3, 4, 5, 6, 7), lead(1, 1)),
 		slots:    2,
 		window:   1,
 		crashes:  1,

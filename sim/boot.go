@@ -11,7 +11,7 @@ import (
 // start boots a member as a node does: it opens the log, restores the replica from it and brings the machine up to what is known to be chosen. If cutAfter is not 0 the power fails
 // in that disk operation.
 func (m *member) start(cutAfter int) {
-	if m.newcomer && !m.meet() {
+	if (m.newcomer || m.replaced()) && !m.meet() {
 		return
 	}
 	m.disk.full = false
@@ -43,9 +43,8 @@ func (m *member) notOpened(err error) {
 		return
 	case errors.Is(err, errInjected), errors.Is(err, syscall.ENOSPC):
 		m.w.reach(failedStop)
-	case m.newcomer && m.replaced():
+	case m.replaced():
 		m.w.reach(wipedRefused)
-		m.known = nil
 	case errors.Is(err, wal.ErrMayNotVote) && m.disk.damaged:
 		m.w.reach(refusedToStart)
 		m.dead = true
@@ -81,7 +80,7 @@ func (m *member) open(log *wal.Log) error {
 	if err != nil {
 		return err
 	}
-	if m.newcomer && m.replaced() {
+	if m.replaced() {
 		m.w.violate("a wiped member is another member", "member %d has a replica in incarnation %d, the cluster knows it in another", m.id, m.incarnation)
 	}
 	for _, u := range log.Unknown() {

@@ -65,10 +65,10 @@ func (w *world) heal(r *rand.Rand) {
 
 func (w *world) inCore(i int) bool { return w.core>>i&1 == 1 }
 
-// admit starts those of the core who have come back with new disks and have to be told first that they are members.
+// admit starts those of the core who have new disks and have to be told first that they are members.
 func (w *world) admit() {
 	for i, m := range w.members {
-		if w.inCore(i) && m.newcomer && m.mayStart() {
+		if w.inCore(i) && m.mayStart() && (m.newcomer || m.replaced()) {
 			m.start(0)
 		}
 	}

@@ -244,7 +244,7 @@ func (m *member) lose(r *rand.Rand) bool {
 	return true
 }
 
-// meet lets a newcomer ask somebody what it has to know of the membership. It reports whether there is anybody.
+// meet lets a node with a new disk ask the others what it has to know of the membership. It reports whether there is anything.
 func (m *member) meet() bool {
 	for _, other := range m.w.members {
 		if other.up() && (m.known == nil || other.epoch() > m.epoch()) && other.known != nil {
@@ -254,7 +254,7 @@ func (m *member) meet() bool {
 	return m.known != nil
 }
 
-// replaced reports whether what a newcomer knows names it in another incarnation.
+// replaced reports whether what a node knows names it in another incarnation.
 func (m *member) replaced() bool {
 	if m.known == nil {
 		return false
