@@ -83,15 +83,12 @@ func parseLibrary(output string) (figures, error) {
 		}
 	}
 	f := figures{throughput: number(values["ops/s"])}
-	for _, latency := range []struct {
-		figure figure
-		name   string
-	}{{p50, "p50"}, {p99, "p99"}, {p999, "p99.9"}, {longest, "max"}} {
-		d, err := time.ParseDuration(values[latency.name])
+	for name, key := range map[figure]string{p50: "p50", p99: "p99", p999: "p99.9", longest: "max"} {
+		d, err := time.ParseDuration(values[key])
 		if err != nil {
-			return nil, fmt.Errorf("it printed no %s: %s", latency.name, oneLine([]byte(output)))
+			return nil, fmt.Errorf("it printed no %s: %s", key, oneLine([]byte(output)))
 		}
-		f[latency.figure] = float64(d) / float64(time.Millisecond)
+		f[name] = float64(d) / float64(time.Millisecond)
 	}
 	if errs := values["errs"]; errs != "0" {
 		return nil, fmt.Errorf("%s commands failed", errs)

@@ -70,8 +70,8 @@ var membershipMutants = []Mutant{
 	{
 		ID:     "restart-without-configurations",
 		Breaks: "a restart knows the membership that goes with the state of the machine",
-		File:   "paxos/replica.go", Func: "New",
-		Old: `	membership.adopt(stable.Configurations)
+		File:   "paxos/replica.go", Func: "firstMembership",
+		Old: `		m.adopt(known)
 `,
 		New:  "",
 		Dies: unit("TestARestartKnowsTheMembershipThatGoesWithItsState"),

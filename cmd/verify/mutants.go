@@ -49,7 +49,7 @@ With --all-layers each is run against every layer, which takes hours; with --tab
 		},
 	}
 	c.Flags().IntVar(&o.third, "third", 0, "only this third, 1 to 3; 4 for another one each day; 0 for all")
-	c.Flags().StringVar(&o.only, "only", "", "only mutants whose name contains this")
+	c.Flags().StringVar(&o.only, "only", "", "only mutants whose name, or the file that they break, contains this")
 	c.Flags().BoolVar(&o.allLayers, "all-layers", false, "run each against every layer")
 	c.Flags().BoolVar(&o.table, "table", false, "write docs/mutants.md")
 	return c
@@ -67,7 +67,7 @@ func (o mutantOptions) selected() []mutants.Mutant {
 	}
 	var selected []mutants.Mutant
 	for _, m := range all {
-		if strings.Contains(m.ID, o.only) {
+		if strings.Contains(m.ID, o.only) || strings.Contains(m.File, o.only) {
 			selected = append(selected, m)
 		}
 	}
