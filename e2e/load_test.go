@@ -57,9 +57,9 @@ type get struct {
 // load is clients that write to a cluster and read from it until they are told to stop, and what they were told.
 type load struct {
 	t       testing.TB
-	members []*member
-	floor   atomic.Int64 // the highest revision that any client was told
-	acked   atomic.Int64 // how many writes have been acknowledged
+	members atomic.Pointer[[]*member] // who are asked
+	floor   atomic.Int64              // the highest revision that any client was told
+	acked   atomic.Int64              // how many writes have been acknowledged
 
 	stopping chan struct{}
 	clients  sync.WaitGroup
@@ -72,7 +72,8 @@ type load struct {
 }
 
 func startLoad(c *cluster) *load {
-	l := &load{t: c.t, members: c.members, stopping: make(chan struct{})}
+	l := &load{t: c.t, stopping: make(chan struct{})}
+	l.turnTo(c.members)
 	for i := range writerCount {
 		l.clients.Go(func() { l.write(i) })
 	}
@@ -130,7 +131,13 @@ func (l *load) eachTurn(request func(turn int)) {
 	}
 }
 
-func (l *load) randomMember() *member { return l.members[rand.IntN(len(l.members))] }
+func (l *load) randomMember() *member {
+	members := *l.members.Load()
+	return members[rand.IntN(len(members))]
+}
+
+// turnTo has the clients ask these members from now on.
+func (l *load) turnTo(members []*member) { l.members.Store(new(slices.Clone(members))) }
 
 func writerKey(writer, i int) string { return fmt.Sprintf("writer/%02d/%02d", writer, i) }
 
@@ -199,9 +206,10 @@ func (l *load) awaitResume(since time.Time) time.Duration {
 	const tryTimeout = 200 * time.Millisecond
 	ticker := time.NewTicker(pollEvery) // or it would starve members that are starting
 	defer ticker.Stop()
-	for next := rand.IntN(len(l.members)); time.Since(since) < patience; next++ {
+	members := *l.members.Load()
+	for next := rand.IntN(len(members)); time.Since(since) < patience; next++ {
 		l.probes++
-		p := l.put(l.members[next%len(l.members)], "probe", l.probes, tryTimeout)
+		p := l.put(members[next%len(members)], "probe", l.probes, tryTimeout)
 		took := time.Since(since)
 		l.mu.Lock()
 		l.puts = append(l.puts, p)

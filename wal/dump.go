@@ -40,3 +40,12 @@ func dumpVital(fsys disk.FS, dir string) (state, error) {
 	_, s, err := readVital(f)
 	return s, errors.Join(err, f.Close())
 }
+
+// ReadVital returns the vital state of a log's directory, changes nothing and takes no lock. The error is fs.ErrNotExist if there is no such directory, and ErrMayNotVote if the vital state is missing or not readable.
+func ReadVital(fsys disk.FS, dir string) (Vital, error) {
+	if _, err := fsys.ReadDir(dir); err != nil {
+		return Vital{}, err
+	}
+	s, err := dumpVital(fsys, dir)
+	return s.Vital, err
+}

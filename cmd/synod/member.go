@@ -53,9 +53,14 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 	if err != nil {
 		return nil, err
 	}
+	self, err := identify(config, peerTLS)
+	if err != nil {
+		return nil, err
+	}
 	if err := m.openDirectory(config); err != nil {
 		return nil, err
 	}
+	logger.Info("this member is", "member-id", hex(uint64(self.id)), "cluster-id", hex(self.cluster), "joins", self.join)
 	store, err := openStore(config, m.fail, logger)
 	if err != nil {
 		return nil, err
@@ -71,7 +76,7 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 	}
 	observer := etcdapi.NewObserver()
 	machines := map[byte]synod.StateMachine{etcdapi.MachineKV: store, etcdapi.MachineMembers: members}
-	if m.node, err = openNode(config, peers, peerTLS, machines, observer, logger); err != nil {
+	if m.node, err = openNode(config, self, peers, peerTLS, machines, observer, logger); err != nil {
 		return nil, err
 	}
 	m.closers = append(m.closers, m.node.Close)
@@ -203,8 +208,8 @@ func (m *member) close() error {
 	return errors.Join(errs...)
 }
 
-// openDirectory makes the data directory and takes it for this process alone. It refuses a directory that holds real etcd's data, and
-// one without data where there should be some: starting empty in either would look like losing everything.
+// openDirectory makes the data directory and takes it for this process alone. It refuses a directory that holds real etcd's data: starting
+// empty in it would look like losing everything.
 func (m *member) openDirectory(config *serverconfig.Config) error {
 	fileSystem := disk.OS()
 	_, err := os.Stat(config.LogDir())
@@ -212,10 +217,6 @@ func (m *member) openDirectory(config *serverconfig.Config) error {
 	if fresh {
 		if _, err := os.Stat(filepath.Join(config.DataDir, "member")); err == nil {
 			return fmt.Errorf("%s holds the data of an etcd server, which Synod cannot read; choose another --data-dir", config.DataDir)
-		}
-		if config.InitialClusterState == "existing" {
-			return fmt.Errorf("--initial-cluster-state existing, but %s holds no data: members cannot be added to a running cluster yet; "+
-				"correct --data-dir, or use new when founding a cluster", config.DataDir)
 		}
 	}
 	if err := fileSystem.MkdirAll(config.DataDir); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	etcd "go.etcd.io/etcd/api/v3/version"
 
+	"synod.dev/synod"
 	"synod.dev/synod/internal/serverconfig"
 )
 
@@ -112,12 +113,8 @@ func stopSignals(stderr io.Writer, program string) (stop context.Context, releas
 
 // serve runs a member until stop ends, for which it returns nil, or the member fails.
 func serve(stop context.Context, config *serverconfig.Config, logger *slog.Logger) error {
-	cluster, err := clusterID(config)
-	if err != nil {
-		return err
-	}
 	logger.Info("starting synod", "version", synodVersion, "etcd-version", etcd.Version, "git-sha", revision(),
-		"name", config.Name, "data-dir", config.DataDir, "member-id", hex(config.Self.ID), "cluster-id", hex(cluster))
+		"name", config.Name, "data-dir", config.DataDir)
 	for _, warning := range config.Warnings {
 		logger.Warn(warning)
 	}
@@ -146,6 +143,10 @@ func serve(stop context.Context, config *serverconfig.Config, logger *slog.Logge
 			}
 			return err
 		case err := <-m.failed:
+			if errors.Is(err, synod.ErrRemoved) {
+				logger.Info("this member has been permanently removed from the cluster; remove its data directory before it is added again", "data-dir", config.DataDir)
+				return m.stop()
+			}
 			return err // and exit: to close what stands on a broken disk may take for ever
 		}
 	}

@@ -24,6 +24,7 @@ type Config struct {
 
 	InitialClusterToken string
 	InitialClusterState string   // "new" or "existing"
+	ReplaceWiped        bool     // a member that has lost its disk is invited anew by itself
 	Members             []Member // the founders, in the order of their IDs
 	Self                Member
 	Phase1, Phase2      int // sizes of quorums; both 0 stand for majorities
