@@ -135,8 +135,8 @@ func (o *benchOptions) complete(c *cobra.Command, stdout, stderr io.Writer, requ
 	f.IntVar(&o.connections, "connections", 10, "over how many connections, spread over the endpoints")
 	f.Float64Var(&o.rate, "rate", 0, "requests that fall due in a second; 0 for as many as the clients get answered")
 	f.DurationVar(&o.duration, "duration", 10*time.Second, "how long to measure")
-	f.DurationVar(&o.warm, "warm", time.Second, "how long to make requests before measuring")
-	f.IntVar(&o.requests, "requests", 0, "stop after this many requests; 0 for no bound")
+	f.DurationVar(&o.warm, "warm", time.Second, "how long to make requests before measuring; none with --requests, unless it is given")
+	f.IntVar(&o.requests, "requests", 0, "stop after this many requests, those before measuring included; 0 for no bound")
 	f.StringVar(&o.prefix, "prefix", "synod-bench/", "what all keys begin with")
 	f.IntVar(&o.keys, "keys", 10_000, "how many keys")
 	f.IntVar(&o.valueBytes, "value-bytes", 256, "size of a value")
@@ -145,6 +145,9 @@ func (o *benchOptions) complete(c *cobra.Command, stdout, stderr io.Writer, requ
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		stop, release := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 		defer release()
+		if o.requests > 0 && !c.Flags().Changed("warm") {
+			o.warm = 0 // or a few requests would all be warm-up
+		}
 		return o.bench(stop, c.Name(), request, stdout, stderr)
 	}
 	return c

@@ -43,7 +43,7 @@ func TestBenchMakesTheRequestsThatItCounts(t *testing.T) {
 	} {
 		before := revision()
 		var stdout, stderr bytes.Buffer
-		args := "synod bench " + test.args + " --requests 300 --warm 0 --clients 4 --connections 2 --json --endpoints " + a.client
+		args := "synod bench " + test.args + " --requests 300 --clients 4 --connections 2 --json --endpoints " + a.client
 		if code := run(strings.Fields(args), &stdout, &stderr); code != 0 {
 			t.Fatalf("%s: exit code %d, %s", args, code, &stderr)
 		}
@@ -133,6 +133,18 @@ func TestBenchOfNobodySaysWhatToDo(t *testing.T) {
 	}
 }
 
+func TestBenchThatMeasuresNothingSaysWhatToDo(t *testing.T) {
+	a := newAlone(t)
+	member := a.serve(t)
+	member.await(readyLine)
+	p := begin(t, "", "synod", "bench", "put", "--requests=1", "--warm=1h", "--endpoints="+a.client)
+	p.exitsWith(exitFailure)
+	if !strings.Contains(p.lastLine(), "nothing was measured") {
+		t.Error(p.output())
+	}
+	member.stops()
+}
+
 func TestProgressBarFillsAndStaysInItsLine(t *testing.T) {
 	plan := load.Plan{Warm: time.Second, Duration: 9 * time.Second}
 	latest := load.Run(t.Context(), load.Plan{Clients: 1, Requests: 1}, func(context.Context, int, int) error { return nil })
@@ -159,5 +171,8 @@ func TestNumbersAreGroupedByThousands(t *testing.T) {
 		if got := grouped(n); got != want {
 			t.Errorf("%d is written %s, not %s", n, got, want)
 		}
+	}
+	if one, many := counted(1, "key"), counted(1000, "key"); one != "1 key" || many != "1,000 keys" {
+		t.Error(one, many)
 	}
 }

@@ -63,8 +63,8 @@ func (b *benchOutcome) print(w io.Writer, asJSON bool) error {
 	if b.Rate > 0 {
 		pace = fmt.Sprintf("%s requests a second fall due", grouped(int64(b.Rate)))
 	}
-	fmt.Fprintf(&text, "%s: %s clients on %s connections, %s; %s keys, values of %s bytes\n\n",
-		b.Operation, grouped(int64(b.Clients)), grouped(int64(b.Connections)), pace, grouped(int64(b.Keys)), grouped(int64(b.ValueBytes)))
+	fmt.Fprintf(&text, "%s: %s on %s, %s; %s, values of %s\n\n",
+		b.Operation, counted(b.Clients, "client"), counted(b.Connections, "connection"), pace, counted(b.Keys, "key"), counted(b.ValueBytes, "byte"))
 	line("answered", "%s in %.1f s: %s a second", grouped(b.Answered), b.Seconds, grouped(int64(b.PerSecond)))
 	if b.Failed > 0 {
 		line("failed", "%s", grouped(b.Failed))
@@ -73,7 +73,7 @@ func (b *benchOutcome) print(w io.Writer, asJSON bool) error {
 		line("overdue", "%s: the cluster does not bear the rate, or it takes more --clients", grouped(b.Overdue))
 	}
 	if b.Watchers > 0 {
-		line("events", "%s to %s watchers: %s a second", grouped(b.Events), grouped(int64(b.Watchers)), grouped(int64(b.EventsPerSecond)))
+		line("events", "%s to %s: %s a second", grouped(b.Events), counted(b.Watchers, "watcher"), grouped(int64(b.EventsPerSecond)))
 	}
 	for _, l := range []struct {
 		name string
@@ -83,6 +83,14 @@ func (b *benchOutcome) print(w io.Writer, asJSON bool) error {
 	}
 	_, err := io.WriteString(w, text.String())
 	return err
+}
+
+// counted writes how many of something there are.
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return grouped(int64(n)) + " " + thing
 }
 
 // grouped writes a number with commas between thousands.

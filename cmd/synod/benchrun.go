@@ -129,9 +129,12 @@ func settled(ctx context.Context, w *load.Watchers, expected int64) int64 {
 	return last
 }
 
-// failures is an error if requests have failed.
+// failures is an error if requests have failed, or none was measured.
 func failures(r *load.Result) error {
-	if r.Failed == 0 {
+	switch {
+	case r.Failed == 0 && r.Count()+r.Overdue == 0:
+		return errors.New("nothing was measured, since it was over before the warm-up was; give a shorter --warm or more --requests")
+	case r.Failed == 0:
 		return nil
 	}
 	return fmt.Errorf("%s of %s requests failed, one of them with: %s", grouped(r.Failed), grouped(r.Failed+r.Count()), status.Convert(r.Err).Message())

@@ -66,7 +66,7 @@ func Begin(ctx context.Context, p Plan, request Request) *Running {
 func (r *Running) Answered() int64 { return r.answered.Load() }
 
 // Latest returns what has been measured so far.
-func (r *Running) Latest() *Result { return r.recorder.result(time.Since(r.begin)) }
+func (r *Running) Latest() *Result { return r.recorder.result(max(0, time.Since(r.begin))) }
 
 // Wait waits for the run to end and returns what was measured.
 func (r *Running) Wait() *Result {
@@ -75,7 +75,7 @@ func (r *Running) Wait() *Result {
 	if !r.end.IsZero() && now.After(r.end) && r.plan.Rate == 0 {
 		now = r.end // those that were under way at the end stand for those that were under way at the beginning
 	}
-	return r.recorder.result(now.Sub(r.begin))
+	return r.recorder.result(max(0, now.Sub(r.begin)))
 }
 
 func (r *Running) closedLoop(ctx context.Context, client int) {

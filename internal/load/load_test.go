@@ -144,3 +144,12 @@ func TestRunThatIsStoppedCountsWhatWasAnsweredAndAbandonsTheRest(t *testing.T) {
 		}
 	})
 }
+
+func TestRunThatEndsInItsWarmUpHasMeasuredNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := Run(t.Context(), Plan{Clients: 1, Requests: 10, Warm: time.Minute}, lasting(time.Millisecond))
+		if r.Count() != 0 || r.Elapsed != 0 || r.Throughput() != 0 || r.Mean() != 0 || r.Quantile(.99) != 0 {
+			t.Errorf("%d requests in %v", r.Count(), r.Elapsed)
+		}
+	})
+}
