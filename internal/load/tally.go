@@ -38,11 +38,11 @@ const eventsField protowire.Number = 11
 // events is how many events a WatchResponse has.
 func events(message mem.BufferSlice) (n int64, err error) {
 	for b := message.Materialize(); len(b) > 0; {
-		number, _, length := protowire.ConsumeField(b)
+		number, kind, length := protowire.ConsumeField(b)
 		if length < 0 {
 			return 0, fmt.Errorf("malformed watch response: %w", protowire.ParseError(length))
 		}
-		if number == eventsField {
+		if number == eventsField && kind == protowire.BytesType {
 			n++
 		}
 		b = b[length:]
