@@ -7,7 +7,9 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"sync"
 
+	"github.com/gorilla/websocket"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"go.etcd.io/etcd/api/v3/etcdserverpb/gw"
 	"google.golang.org/grpc"
@@ -22,12 +24,19 @@ const gatewayPath = "/v3/"
 // numbers as text, fields under the names of the .proto files, those with zero values left out. It is a gRPC client of this very server, over connections
 // in memory, so that nothing is reached through it that is not reached through gRPC: such a connection has no TLS identity, and is a source of its own.
 type gateway struct {
-	http.Handler
+	mux  http.Handler
 	conn *grpc.ClientConn
+
+	// Of websockets: who may open them, the largest message, and what ends them.
+	access     webAccess
+	messageMax int64
+	closing    context.Context
+	end        context.CancelFunc
+	sockets    sync.WaitGroup
 }
 
-// newGateway makes a gateway whose connections dial brings to the gRPC server.
-func newGateway(dial func(context.Context) (net.Conn, error)) (*gateway, error) {
+// newGateway makes a gateway whose connections dial brings to the gRPC server, with messages of so many bytes at most.
+func newGateway(dial func(context.Context) (net.Conn, error), access webAccess, messageMax int) (*gateway, error) {
 	conn, err := grpc.NewClient("passthrough:///this-member",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) }),
@@ -48,11 +57,27 @@ func newGateway(dial func(context.Context) (net.Conn, error)) (*gateway, error) 
 			return nil, errors.Join(fmt.Errorf("etcdapi: JSON gateway: %w", err), conn.Close())
 		}
 	}
-	return &gateway{Handler: mux, conn: conn}, nil
+	g := &gateway{mux: mux, conn: conn, access: access, messageMax: int64(messageMax)}
+	g.closing, g.end = context.WithCancel(context.Background())
+	return g, nil
 }
 
-// close ends the gateway's connections to the server, whatever is under way on them.
-func (g *gateway) close() { g.conn.Close() }
+func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !websocket.IsWebSocketUpgrade(r) {
+		g.mux.ServeHTTP(w, r)
+		return
+	}
+	g.sockets.Add(1)
+	defer g.sockets.Done()
+	g.serveSocket(w, r)
+}
+
+// close ends the gateway's connections to the server and its websockets, whatever is under way on them.
+func (g *gateway) close() {
+	g.end()
+	g.conn.Close()
+	g.sockets.Wait()
+}
 
 // dialSelf connects to this server's gRPC side in memory.
 func (p *port) dialSelf(ctx context.Context) (net.Conn, error) {

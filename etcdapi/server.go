@@ -271,13 +271,13 @@ func New(config Config) (*Server, error) {
 	if err := checkAccess(s.grpc); err != nil {
 		return nil, err
 	}
+	access := webAccess{origins: config.Origins, hosts: config.Hosts}
 	if config.Gateway {
 		var err error
-		if s.gateway, err = newGateway(s.port.dialSelf); err != nil {
+		if s.gateway, err = newGateway(s.port.dialSelf, access, s.maxRequestBytes+wireOverhead); err != nil {
 			return nil, err
 		}
 	}
-	access := webAccess{origins: config.Origins, hosts: config.Hosts}
 	s.http = s.newHTTP(s.passGRPC(access.guard(s.clientHandler(config.Handlers))))
 	s.metricsHTTP = s.newHTTP(s.metricsMux())
 	return s, nil

@@ -41,12 +41,16 @@ func (a webAccess) isHost(host string) bool {
 	return slices.Contains(a.hosts, strings.Trim(host, "[]"))
 }
 
+func (a webAccess) allows(origin string) bool {
+	return slices.Contains(a.origins, "*") || origin != "" && slices.Contains(a.origins, origin)
+}
+
 // allowOrigin writes the headers that let a page of origin read the answer.
 func (a webAccess) allowOrigin(h http.Header, origin string) {
-	switch {
-	case slices.Contains(a.origins, "*"):
+	if slices.Contains(a.origins, "*") {
 		origin = "*"
-	case origin == "" || !slices.Contains(a.origins, origin):
+	}
+	if !a.allows(origin) {
 		return
 	}
 	h.Set("Access-Control-Allow-Origin", origin)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 	etcd "go.etcd.io/etcd/api/v3/version"
+	"google.golang.org/grpc/grpclog"
 
 	"synod.dev/synod"
 	"synod.dev/synod/internal/serverconfig"
@@ -78,6 +79,7 @@ func serveAs(program string, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	grpclog.SetLoggerV2(quietGRPC{logger})
 	stop, abort := stopSignals(stderr, program)
 	defer abort()
 	return errors.Join(serve(stop, config, logger), closeLog())

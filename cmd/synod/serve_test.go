@@ -7,11 +7,13 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"golang.org/x/sys/unix"
@@ -102,6 +104,16 @@ func TestEveryLogLineHasTheKeysOfEtcds(t *testing.T) {
 	a := newAlone(t)
 	p := a.serve(t, "--log-level=debug")
 	p.await(readyLine)
+	r, err := http.NewRequestWithContext(patient(t), http.MethodPost, "http://"+a.client+"/v3/watch", strings.NewReader("no JSON"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut, cancel := context.WithTimeout(r.Context(), time.Millisecond)
+	if resp, err := http.DefaultClient.Do(r.WithContext(cut)); err == nil { // gRPC's gateway has something to say about it
+		resp.Body.Close()
+	}
+	cancel()
+	p.await("gRPC says")
 	p.stops()
 	for line := range strings.Lines(p.output()) {
 		var entry struct{ Level, TS, Caller, Msg string }
