@@ -80,7 +80,7 @@ func (t *Transport) reportRefusal(theirs *hello, remote net.Addr, why error) {
 		p = t.peers.Load().byNode[theirs.from.Node]
 	}
 	if p == nil {
-		t.strangers.warn(t.log, "refused a connection", why, "remote", remote)
+		t.strangers.warn(t.log, "rejected connection on peer endpoint", why, "remote", remote)
 		return
 	}
 	if r, ok := errors.AsType[*refusedByPeer](why); ok {

@@ -131,7 +131,7 @@ func TestWithoutAMembersCertificateNobodyIsHeard(t *testing.T) {
 				}
 			}
 			awaitValue(t, n.log.written, "log line", func(line string) bool {
-				return strings.Contains(line, "refused a connection") && strings.Contains(line, tc.logging)
+				return strings.Contains(line, "rejected connection on peer endpoint") && strings.Contains(line, tc.logging)
 			})
 		})
 	}

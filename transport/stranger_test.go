@@ -184,7 +184,7 @@ func TestWhoeverDoesNotBelongIsRefusedWithAReason(t *testing.T) {
 					t.Errorf("after the refusal came %q", more)
 				}
 				awaitValue(t, n.log.written, "log line", func(line string) bool {
-					return strings.Contains(line, "refused a connection") && strings.Contains(line, tc.reason)
+					return strings.Contains(line, "rejected connection on peer endpoint") && strings.Contains(line, tc.reason)
 				})
 				friendIsServed(t, n, door)
 			}, func(_ *Config, r *recorder) {
