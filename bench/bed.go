@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
 
+	"synod.dev/synod/disk"
 	"synod.dev/synod/internal/load"
 )
 
@@ -26,6 +28,7 @@ const memberCount = 3
 type bed struct {
 	bin, work string // folders: programs, and the members' data
 	scale     scale
+	lock      io.Closer // of the folder that work is in
 
 	stage    string
 	clusters map[string]*cluster // by contender
@@ -144,9 +147,9 @@ func distribution(r *load.Result) []quantile {
 	return all
 }
 
-// settle waits for a time in which nothing is asked of the members.
-func settle(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
+// rest leaves the members alone for a time, in which they can put in order what has been written.
+func (b *bed) rest(ctx context.Context) error {
+	timer := time.NewTimer(b.scale.rest)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -156,18 +159,22 @@ func settle(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// newBed makes a bed whose members keep their data under dir.
+// newBed makes a bed whose members keep their data under dir, which it takes for itself: two benches at once would measure each other. What one has
+// left there that was killed is removed.
 func newBed(bin, dir string, s scale) (*bed, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
+	lock, err := disk.OS().Lock(dir)
+	if errors.Is(err, disk.ErrLocked) {
+		return nil, fmt.Errorf("another bench runs in %s; wait until it has ended", dir)
 	}
-	work, err := os.MkdirTemp(dir, "run-")
 	if err != nil {
 		return nil, err
 	}
-	b := &bed{bin: bin, work: work, scale: s}
-	return b, errors.Join(checkDisk(work), b.clear())
+	b := &bed{bin: bin, work: filepath.Join(dir, "run"), scale: s, lock: lock}
+	if err := errors.Join(os.RemoveAll(b.work), os.MkdirAll(b.work, 0o700), b.clear()); err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	return b, nil
 }
 
 // close stops everything and removes the members' data.
-func (b *bed) close() error { return errors.Join(b.clear(), os.RemoveAll(b.work)) }
+func (b *bed) close() error { return errors.Join(b.clear(), os.RemoveAll(b.work), b.lock.Close()) }

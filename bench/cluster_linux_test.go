@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -95,5 +96,33 @@ func TestSyncsTakeTime(t *testing.T) {
 	all, err := syncLatencies(t.TempDir())
 	if err != nil || len(all) == 0 || all[0] <= 0 || !slices.IsSorted(all) {
 		t.Errorf("%v, %v", all, err)
+	}
+}
+
+func TestTwoBenchesDoNotMeasureEachOther(t *testing.T) {
+	dir := t.TempDir()
+	first, err := newBed(t.TempDir(), dir, quickScale)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newBed(t.TempDir(), dir, quickScale); err == nil || !strings.Contains(err.Error(), "another bench runs") {
+		t.Error(err)
+	}
+	if err := first.close(); err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(dir, "run", "cluster1")
+	if err := os.MkdirAll(left, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	second, err := newBed(t.TempDir(), dir, quickScale)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(left); !os.IsNotExist(err) {
+		t.Errorf("what was left is still there: %v", err)
+	}
+	if err := second.close(); err != nil {
+		t.Error(err)
 	}
 }

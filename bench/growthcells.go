@@ -101,5 +101,8 @@ func measureKeys(ctx context.Context, b *bed, contender string, n float64) (run,
 	if err := b.fill(ctx, contender, c, keys); err != nil {
 		return run{}, fmt.Errorf("cannot put %d keys: %w", keys.Count, err)
 	}
+	if err := b.rest(ctx); err != nil {
+		return run{}, err
+	}
 	return b.putAt(ctx, c, growthClients, growthConnections, keys, load.NewValues(valueBytes))
 }

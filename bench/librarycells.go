@@ -83,12 +83,15 @@ func parseLibrary(output string) (figures, error) {
 		}
 	}
 	f := figures{throughput: number(values["ops/s"])}
-	for name, key := range map[figure]string{p50: "p50", p99: "p99", p999: "p99.9", longest: "max"} {
-		d, err := time.ParseDuration(values[key])
+	for _, latency := range []struct {
+		figure figure
+		name   string
+	}{{p50, "p50"}, {p99, "p99"}, {p999, "p99.9"}, {longest, "max"}} {
+		d, err := time.ParseDuration(values[latency.name])
 		if err != nil {
-			return nil, fmt.Errorf("it printed no %s: %s", key, oneLine([]byte(output)))
+			return nil, fmt.Errorf("it printed no %s: %s", latency.name, oneLine([]byte(output)))
 		}
-		f[name] = float64(d) / float64(time.Millisecond)
+		f[latency.figure] = float64(d) / float64(time.Millisecond)
 	}
 	if errs := values["errs"]; errs != "0" {
 		return nil, fmt.Errorf("%s commands failed", errs)

@@ -88,19 +88,13 @@ type job struct {
 	began      time.Time
 }
 
+// begin builds what the cells need and makes the bed for them.
 func (o options) begin(ctx context.Context, s scale, chosen []*cell, stderr io.Writer) (*job, error) {
 	root, err := sourceRoot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if o.dir == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			return nil, fmt.Errorf("%w; give -dir", err)
-		}
-		o.dir = filepath.Join(cache, "synod-bench")
-	}
-	dir, err := filepath.Abs(o.dir)
+	dir, err := o.folder()
 	if err != nil {
 		return nil, err
 	}
@@ -112,21 +106,29 @@ func (o options) begin(ctx context.Context, s scale, chosen []*cell, stderr io.W
 	if err := build(ctx, root, bin, needed(chosen), j.say); err != nil {
 		return nil, err
 	}
-	if j.bed, err = newBed(bin, dir, s); err != nil {
+	if err := checkDisk(dir); err != nil {
 		return nil, err
 	}
-	syncs, err := syncLatencies(j.bed.work)
-	if err != nil {
+	if j.conditions, err = conditionsNow(ctx, dir, s); err != nil {
 		return nil, err
-	}
-	j.conditions = conditions{
-		Date: time.Now().UTC().Truncate(time.Second), Commit: commit(ctx), Mode: s.String(), Machine: machine(), Cores: runtime.GOMAXPROCS(0), Go: runtime.Version(),
-		SyncP50: ms(syncs[len(syncs)/2]), SyncP99: ms(syncs[len(syncs)*99/100]),
 	}
 	for _, c := range chosen {
 		j.runs += c.roundsOf(s) * len(c.pointsOf(s)) * len(c.contenders)
 	}
-	return j, nil
+	j.bed, err = newBed(bin, dir, s)
+	return j, err
+}
+
+// folder is where programs and data go.
+func (o options) folder() (string, error) {
+	if o.dir != "" {
+		return filepath.Abs(o.dir)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("%w; give -dir", err)
+	}
+	return filepath.Join(cache, "synod-bench"), nil
 }
 
 // say prints a line of progress.
@@ -214,7 +216,9 @@ func (j *job) print(stdout io.Writer) error {
 			fmt.Fprintf(&b, "%-18s %-60s %-22s %s\n", v.cell, v.demand, v.value.text("%.3g"), state)
 		}
 	}
-	fmt.Fprintf(&b, "the report is %s\n", filepath.Join(j.out, reportFile))
+	if len(j.results) > 0 {
+		fmt.Fprintf(&b, "the report is %s\n", filepath.Join(j.out, reportFile))
+	}
 	_, err := io.WriteString(stdout, b.String())
 	return err
 }

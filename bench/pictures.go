@@ -81,7 +81,7 @@ func growthPlots(c *cell, m *measured) []picture {
 		name figure
 		file string
 		logY bool
-	}{{throughput, "throughput", false}, {p99, "p99", true}, {peak, "memory", false}} {
+	}{{throughput, "throughput", false}, {p99, "p99", true}, {cpu, "cpu", false}, {peak, "memory", false}} {
 		p := plot{title: c.title, xLabel: c.axis, yLabel: figureKinds[shown.name].heading, logX: true, logY: shown.logY}
 		for _, contender := range c.contenders {
 			s := series{name: contender}

@@ -32,8 +32,10 @@ var plotColours = map[string]string{synod: "#1f6feb", etcd: "#d1242f", nothing: 
 // svg draws the plot. Points that a logarithmic axis has no place for are left out.
 func (p plot) svg() string {
 	x, y := newAxis(p.logX), newAxis(p.logY)
-	if !p.logY {
-		y.include(0)
+	for _, a := range []*axis{&x, &y} {
+		if !a.log {
+			a.include(0)
+		}
 	}
 	for i := range p.series {
 		for _, point := range p.series[i].points {

@@ -23,7 +23,7 @@ func someResults() ([]*cell, results) {
 		{name: "put-1", title: "Put", stage: loadStage, contenders: two, columns: []figure{throughput, p99}, bars: []bar{{figure: throughput, against: []string{etcd}, atLeast: 2}}},
 		{name: "put-rates", title: "Rates", stage: loadStage, contenders: two, columns: []figure{throughput, p50, p99}, axis: "rate"},
 		{name: "half", title: "Half", stage: loadStage, contenders: two, columns: []figure{p999}},
-		{name: "growth-keys", title: "Keys", stage: "growth-keys", contenders: two, columns: []figure{throughput, p99, peak}, axis: "keys"},
+		{name: "growth-keys", title: "Keys", stage: "growth-keys", contenders: two, columns: []figure{throughput, p99, cpu, peak}, axis: "keys"},
 		{name: "never", title: "Never measured", stage: storeStage, contenders: two, columns: []figure{took}},
 	}
 	c := conditions{Date: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Commit: "0123456789ab", Mode: "quick", Machine: "Machine", Cores: 2, Go: "go1", SyncP50: .1, SyncP99: 1}
@@ -32,7 +32,7 @@ func someResults() ([]*cell, results) {
 		m := &measured{Conditions: c}
 		for i, contender := range two {
 			for _, x := range []float64{1, 10, 100} {
-				r := run{Round: 1, Contender: contender, Figures: figures{throughput: x * float64(300-100*i), p50: 1 + x, p99: 2 + x, p999: 3, peak: x}}
+				r := run{Round: 1, Contender: contender, Figures: figures{throughput: x * float64(300-100*i), p50: 1 + x, p99: 2 + x, p999: 3, cpu: 1 / x, peak: x}}
 				switch {
 				case cell.axis != "":
 					r.X = x
@@ -87,7 +87,7 @@ func TestEveryPictureOfTheReportIsThereAndDrawsEveryPoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	for file, points := range map[string]int{
-		"put-rates.svg": 2 * 2 * 3, "half.svg": 2 * 3, "growth-keys-throughput.svg": 2 * 3, "growth-keys-p99.svg": 2 * 3, "growth-keys-memory.svg": 2 * 3,
+		"put-rates.svg": 2 * 2 * 3, "half.svg": 2 * 3, "growth-keys-throughput.svg": 2 * 3, "growth-keys-p99.svg": 2 * 3, "growth-keys-cpu.svg": 2 * 3, "growth-keys-memory.svg": 2 * 3,
 	} {
 		if !strings.Contains(string(report), "("+file+")") {
 			t.Errorf("the report does not show %s", file)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -22,6 +24,18 @@ type conditions struct {
 	Go      string  // version
 	SyncP50 float64 // what an fdatasync of 4 KiB took before the first cell, in ms
 	SyncP99 float64
+}
+
+// conditionsNow are those of a bench that begins now, on the disk that dir is on.
+func conditionsNow(ctx context.Context, dir string, s scale) (conditions, error) {
+	syncs, err := syncLatencies(dir)
+	if err != nil {
+		return conditions{}, err
+	}
+	return conditions{
+		Date: time.Now().UTC().Truncate(time.Second), Commit: commit(ctx), Mode: s.String(), Machine: machine(), Cores: runtime.GOMAXPROCS(0), Go: runtime.Version(),
+		SyncP50: ms(syncs[len(syncs)/2]), SyncP99: ms(syncs[len(syncs)*99/100]),
+	}, nil
 }
 
 // measured is what is known of one cell.

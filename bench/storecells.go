@@ -18,8 +18,6 @@ func storeKeys(s scale) load.Keys { return load.Keys{Prefix: "store/", Count: s.
 const (
 	// repeats is how many times in a row a big read is measured, of which the median counts.
 	repeats = 5
-	// restTime is how long members are left alone before what they keep in memory is read.
-	restTime = 3 * time.Second
 	// compactionClients put while a compaction is under way.
 	compactionClients, compactionConnections = 100, 10
 )
@@ -111,7 +109,7 @@ func measureMemory(ctx context.Context, b *bed, contender string, _ float64) (ru
 	if err != nil {
 		return run{}, err
 	}
-	if err := settle(ctx, restTime); err != nil {
+	if err := b.rest(ctx); err != nil {
 		return run{}, err
 	}
 	now, _, err := c.memory()
@@ -179,7 +177,7 @@ func measureRestart(ctx context.Context, b *bed, contender string, _ float64) (r
 	if err != nil {
 		return run{}, err
 	}
-	if err := settle(ctx, restTime); err != nil {
+	if err := b.rest(ctx); err != nil {
 		return run{}, err
 	}
 	now, _, err := c.memory()

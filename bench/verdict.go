@@ -17,28 +17,28 @@ type verdict struct {
 func judge(c *cell, m *measured) []verdict {
 	var verdicts []verdict
 	for _, b := range c.bars {
-		v := verdict{cell: c.name, demand: b.String(), held: true}
-		candidates := []map[int]float64{m.values(synod, 0, b.figure)}
-		if len(b.against) > 0 {
-			candidates = nil
-			for _, other := range b.against {
-				candidates = append(candidates, m.ratios(synod, other, 0, b.figure))
-			}
-		}
-		for i, values := range candidates {
-			s := spreadOf(values)
-			if s.count == 0 {
-				v.value, v.held = spread{}, false
-				break
-			}
-			if i == 0 || b.worse(s.median, v.value.median) {
-				v.value = s
-			}
-			v.held = v.held && b.holds(s.median)
-		}
-		verdicts = append(verdicts, v)
+		worst := b.worst(m)
+		verdicts = append(verdicts, verdict{cell: c.name, demand: b.String(), value: worst, held: worst.count > 0 && b.holds(worst.median)})
 	}
 	return verdicts
+}
+
+// worst is what is judged: the figure itself, or the ratio to that contender that is the hardest to beat. Nothing unless all were measured.
+func (b bar) worst(m *measured) spread {
+	if len(b.against) == 0 {
+		return spreadOf(m.values(synod, 0, b.figure))
+	}
+	var worst spread
+	for i, other := range b.against {
+		s := spreadOf(m.ratios(synod, other, 0, b.figure))
+		if s.count == 0 {
+			return spread{}
+		}
+		if i == 0 || b.worse(s.median, worst.median) {
+			worst = s
+		}
+	}
+	return worst
 }
 
 func (b bar) holds(value float64) bool {
@@ -63,15 +63,15 @@ func (b bar) String() string {
 	heading := figureKinds[b.figure].heading
 	switch len(b.against) {
 	case 0:
-		return fmt.Sprintf("%s %s", heading, limit)
+		return fmt.Sprintf("%s: %s", heading, limit)
 	case 1:
-		return fmt.Sprintf("%s %s × %s", heading, limit, nameOf(b.against[0]))
+		return fmt.Sprintf("%s: %s × %s", heading, limit, nameOf(b.against[0]))
 	}
 	var names []string
 	for _, other := range b.against {
 		names = append(names, nameOf(other))
 	}
-	return fmt.Sprintf("%s %s × the best of %s", heading, limit, strings.Join(names, ", "))
+	return fmt.Sprintf("%s: %s × the best of %s", heading, limit, strings.Join(names, ", "))
 }
 
 // nameOf is what a contender is called in the report.

@@ -27,6 +27,8 @@ func TestBarsAreJudgedByTheMedianOfPairedRatios(t *testing.T) {
 		{"at most", bar{figure: p99, against: []string{etcd}, atMost: .5}, map[string][]float64{synod: {1, 2}, etcd: {2, 4}}, .5, true},
 		{"more than at most", bar{figure: p99, against: []string{etcd}, atMost: .5}, map[string][]float64{synod: {1.1, 2.2}, etcd: {2, 4}}, .55, false},
 		{"against the best of several", bar{figure: throughput, against: []string{etcdraft, dragonboat}, atLeast: 1.3}, map[string][]float64{synod: {13}, etcdraft: {5}, dragonboat: {12}}, 13. / 12, false},
+		{"whichever is the best", bar{figure: p50, against: []string{etcdraft, dragonboat}, atMost: 1}, map[string][]float64{synod: {5}, etcdraft: {4}, dragonboat: {10}}, 1.25, false},
+		{"one of several is not measured", bar{figure: p50, against: []string{etcdraft, dragonboat}, atMost: 1}, map[string][]float64{synod: {5}, etcdraft: {6}}, 0, false},
 		{"the figure itself", bar{figure: jain, atLeast: .99}, map[string][]float64{synod: {.995}, etcd: {.3}}, .995, true},
 		{"not measured", bar{figure: throughput, against: []string{etcd}, atLeast: 2}, map[string][]float64{synod: {20}}, 0, false},
 		{"a round that only one has does not count", bar{figure: throughput, against: []string{etcd}, atLeast: 2}, map[string][]float64{synod: {10, 90}, etcd: {10}}, 1, false},
