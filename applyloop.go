@@ -95,6 +95,13 @@ func (a *applyLoop) appliedSlot() paxos.Slot {
 	return a.applied
 }
 
+// chosenSlot returns the slot up to which everything may be applied: it is chosen, and was durable here.
+func (a *applyLoop) chosenSlot() paxos.Slot {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.chosen
+}
+
 // run applies until close, or until the machine or the log fails.
 func (a *applyLoop) run() {
 	defer close(a.done)

@@ -80,13 +80,16 @@ type Config struct {
 	SnapshotBytes int64
 	// SnapshotRate bounds the bytes a second of snapshots sent to other members, all together. Default 64 MiB.
 	SnapshotRate int64
+	// ScrubRate bounds the bytes a second that are read again in the background to find what has rotted on the disk. Default 2 MiB; negative for no such reading.
+	ScrubRate int64
 
 	// Logger receives what an operator should know. Default: slog.Default().
 	Logger *slog.Logger
 	// Events, if not nil, receives typed events. Its methods are called from the node's own goroutines and must return at once.
 	Events *EventListener
 
-	fs disk.FS // the tests' own; default disk.OS()
+	fs        disk.FS       // the tests' own; default disk.OS()
+	scrubRest time.Duration // the tests' own; default scrubRestMin
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -132,6 +135,8 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.LogBytes, max(512<<20, 2*c.SegmentBytes))
 	setDefault(&c.SnapshotBytes, 64<<20)
 	setDefault(&c.SnapshotRate, 64<<20)
+	setDefault(&c.ScrubRate, 2<<20)
+	setDefault(&c.scrubRest, scrubRestMin)
 	setDefault(&c.Listen, c.Members[self].Address)
 	setDefault(&c.Cluster, clusterOf(c.Members))
 	if c.Logger == nil {
@@ -207,9 +212,24 @@ type EventListener struct {
 	Snapshotted   func(Snapshotted)
 	Installed     func(Installed)
 	Failed        func(error)
+	Scrubbed      func(Scrubbed)
+	Damaged       func(Damaged) // each time something is found that has rotted
+	Mended        func(Damaged) // each time that has been made good, but for snapshots: another one is then Snapshotted
 
 	// MembershipChanged is called when a change of membership is chosen, when it comes into force, and when this node learns that it has been removed.
 	MembershipChanged func(Membership)
+}
+
+// Scrubbed is one pass over everything that is on this member's disk.
+type Scrubbed struct {
+	Bytes    int64
+	Duration time.Duration
+}
+
+// Damaged is something on this member's disk that is not what was written.
+type Damaged struct {
+	What string     // "record", "batch", "vital", "snapshot" or "machine"
+	Slot paxos.Slot // of a record
 }
 
 // LeaderChange says whom this node follows from now on.

@@ -20,7 +20,7 @@ type diskLoop struct {
 	mu      sync.Mutex
 	more    sync.Cond
 	queue   []*paxos.Record
-	trims   []trimming
+	calls   []diskCall
 	closing bool
 	done    chan struct{}
 }
@@ -39,21 +39,27 @@ func (d *diskLoop) append(records []*paxos.Record) {
 	d.more.Signal()
 }
 
-// trimming is one call of trim that waits.
-type trimming struct {
-	slot paxos.Slot
+// diskCall is something else that the log is to do between two group commits.
+type diskCall struct {
+	what string
+	do   func() error
 	done chan error // capacity 1
 }
 
 // trim trims the log, durably, and waits for that. It may be called from any goroutine but run's.
 func (d *diskLoop) trim(slot paxos.Slot) error {
-	t := trimming{slot, make(chan error, 1)}
+	return d.call("trim the log", func() error { return d.log.Trim(slot) })
+}
+
+// call has the writer do something and waits for that. An error of it is the log's, and final.
+func (d *diskLoop) call(what string, do func() error) error {
+	c := diskCall{what, do, make(chan error, 1)}
 	d.mu.Lock()
-	d.trims = append(d.trims, t)
+	d.calls = append(d.calls, c)
 	d.mu.Unlock()
 	d.more.Signal()
 	select {
-	case err := <-t.done:
+	case err := <-c.done:
 		return err
 	case <-d.done:
 		return ErrClosed
@@ -67,14 +73,14 @@ func (d *diskLoop) run() {
 	for {
 		clear(batch)
 		d.mu.Lock()
-		for len(d.queue)+len(d.trims) == 0 && !d.closing {
+		for len(d.queue)+len(d.calls) == 0 && !d.closing {
 			d.more.Wait()
 		}
 		batch, d.queue = d.queue, batch[:0]
-		trims, closing := d.trims, d.closing
-		d.trims = nil
+		calls, closing := d.calls, d.closing
+		d.calls = nil
 		d.mu.Unlock()
-		if !d.carryOut(trims) {
+		if !d.carryOut(calls) {
 			return
 		}
 		if len(batch) == 0 {
@@ -101,16 +107,16 @@ func (d *diskLoop) run() {
 	}
 }
 
-// carryOut trims, and reports whether the disk is still sound.
-func (d *diskLoop) carryOut(trims []trimming) bool {
-	for _, t := range trims {
-		err := d.log.Trim(t.slot)
+// carryOut makes the calls, and reports whether the disk is still sound.
+func (d *diskLoop) carryOut(calls []diskCall) bool {
+	for _, c := range calls {
+		err := c.do()
 		if err != nil {
-			d.failed(fmt.Errorf("cannot trim the log: %w", err))
-			t.done <- err
+			d.failed(fmt.Errorf("cannot %s: %w", c.what, err))
+			c.done <- err
 			return false
 		}
-		t.done <- nil
+		c.done <- nil
 	}
 	return true
 }

@@ -47,6 +47,12 @@ type SlotMarker interface {
 	Advance(slot paxos.Slot)
 }
 
+// Scrubber is implemented by a StateMachine with a disk of its own that can read it again, to find what has rotted there while nobody asked for it. pace is called before each read with its size, and may
+// wait; its error ends the pass and is returned. Any other error ends the node: the machine's state is not what was written. It may be called from any goroutine.
+type Scrubber interface {
+	Scrub(pace func(bytes int) error) error
+}
+
 // A machine that offers neither of the following keeps its whole log: it is never trimmed, and a member that lost track can only be served from it. docs/snapshots.md has the whole picture.
 
 // Snapshotter is a StateMachine in memory whose state can be kept in a file. The node writes a snapshot when the log has grown by Config.SnapshotBytes, trims the log, restores the

@@ -16,6 +16,8 @@ const (
 	frameCampaign byte = 3 // the leader wants the receiver to take over; see Node.MoveLeader
 	frameFetch    byte = 4 // asks for a chunk of a snapshot
 	frameChunk    byte = 5 // answers that
+	frameWanted   byte = 6 // asks for the chosen record of a slot that the asker's disk has lost
+	frameRecord   byte = 7 // answers that
 )
 
 // Admit judges a node by the newest configuration that this one or the other knows; before there is any, by the founders.
@@ -53,6 +55,10 @@ func (w *network) Receive(peer transport.Identity, _ transport.Class, payload []
 		if f, ok := decodeFetch(payload[1:]); ok {
 			w.n.inbox.callForPeer(func() { w.n.sender.onFetch(from, f) })
 		}
+	case frameWanted:
+		w.n.inbox.callForPeer(func() { w.n.mender.onWanted(from, payload[1:]) })
+	case frameRecord:
+		w.n.inbox.callForPeer(func() { w.n.mender.onRecord(payload[1:]) })
 	case frameChunk:
 		if c, ok := decodeChunk(payload[1:]); ok {
 			w.n.inbox.callForPeer(func() { w.n.receiver.onChunk(from, c) })

@@ -39,6 +39,7 @@ type Node struct {
 	files      *snapshotFiles
 	sender     *snapshotSender
 	receiver   *snapshotReceiver
+	mender     *mender
 
 	view    atomic.Pointer[paxos.Status]
 	members atomic.Pointer[Membership]
@@ -91,8 +92,9 @@ func (n *Node) open() error {
 		return err
 	}
 	n.sender, n.receiver = newSnapshotSender(n), &snapshotReceiver{n: n}
+	n.mender = newMender(n)
 	n.pending = newPending(n.cfg.MaxPendingBytes, n.cfg.MaxPending, n.vital.Boot)
-	n.apply = newApplyLoop(n.cfg.ID, n.machine, applied, n.pending, n.log.Read, n.Fail)
+	n.apply = newApplyLoop(n.cfg.ID, n.machine, applied, n.pending, n.mender.read, n.Fail)
 	n.apply.missing = n.log.Vital().Trimmed
 	n.disk = newDiskLoop(n.log, func(lsn paxos.LSN) { n.inbox.put(paxos.Event{Kind: paxos.Durable, LSN: lsn}) }, n.Fail, n.onSynced)
 	loop, err := newEventLoop(n, applied)
@@ -108,6 +110,8 @@ func (n *Node) open() error {
 	n.run(n.loop.run)
 	n.run(n.prepareSegments)
 	n.run((&keeper{n: n, memory: inMemory(n.sections)}).run)
+	n.run(n.mender.run)
+	n.run((&scrubber{n: n, pace: pace{bytesPerSecond: n.cfg.ScrubRate}}).run)
 	go n.disk.run()
 	go n.apply.run()
 	if n.transport != nil {

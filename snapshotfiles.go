@@ -128,6 +128,13 @@ func (f *snapshotFiles) latest() (paxos.Slot, int64) {
 	return f.slot, f.bytes
 }
 
+// forget says that the newest is of no use: the next one takes its place, whatever its slot.
+func (f *snapshotFiles) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.slot, f.bytes = 0, 0
+}
+
 // find removes what a crash left half made, and returns the slots of the snapshots there are, ascending.
 func (f *snapshotFiles) find() (slots []paxos.Slot, err error) {
 	if err := f.fs.SyncDir(f.dir); err != nil { // whoever was here before may have died between a rename and its sync
@@ -174,6 +181,28 @@ func verify(r *snapshot.Reader) error {
 			return nil
 		} else if err != nil {
 			return err
+		}
+	}
+}
+
+// verifyPaced is verify, with pace called for each piece that is read.
+func verifyPaced(pace func(bytes int) error) func(*snapshot.Reader) error {
+	return func(r *snapshot.Reader) error {
+		piece := make([]byte, 1<<20)
+		for {
+			_, err := r.Next()
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			for err == nil {
+				var n int
+				if n, err = r.Read(piece); n > 0 {
+					err = errors.Join(err, pace(n))
+				}
+			}
+			if !errors.Is(err, io.EOF) {
+				return err
+			}
 		}
 	}
 }

@@ -29,6 +29,9 @@ const witnessSegments = 2
 // sendingFactor bounds the log that is kept for a member that is being sent a snapshot, in units of LogBytes.
 const sendingFactor = 4
 
+// snapshotDue, as what the log has grown by, makes a snapshot due whatever its size.
+const snapshotDue = math.MaxInt64 / 2
+
 // run looks until the node ends.
 func (k *keeper) run() {
 	if k.n.machine != nil && !transferable(k.n.sections) {
@@ -43,6 +46,9 @@ func (k *keeper) run() {
 			return
 		}
 		err := k.snapshot()
+		if err == nil {
+			err = k.trimSpoiled()
+		}
 		if err == nil {
 			err = k.trim()
 		}
@@ -175,6 +181,33 @@ func (k *keeper) warn(size int64, retained bool) {
 		k.warned = time.Now()
 		k.n.logger.Warn("the log cannot be trimmed: too few members hold what is in it for a witness to forget it; bring those back that are behind, or replace them", "bytes", size, "held_by_enough", k.n.view.Load().Released)
 	}
+}
+
+// trimSpoiled trims the log past a batch that has rotted beyond reading, as soon as the machines hold what it is about: with it in the log, this member could not start again.
+func (k *keeper) trimSpoiled() error {
+	slot, view := k.n.log.Spoiled(), k.n.view.Load()
+	if slot == 0 || view == nil || view.TrimLimit < slot {
+		return nil
+	}
+	durable, err := k.durable()
+	if err != nil {
+		return err
+	}
+	if durable < slot {
+		if len(k.memory) > 0 {
+			k.n.apply.grown.Store(snapshotDue)
+		}
+		return k.flush(durable)
+	}
+	if err := k.n.keepReleased(); err != nil {
+		return err
+	}
+	if err := k.n.disk.trim(slot); err != nil {
+		return err
+	}
+	k.n.logger.Warn("the log is trimmed past a damaged batch", "slot", slot)
+	k.n.mended(Damaged{What: "batch", Slot: slot})
+	return nil
 }
 
 // durable returns the slot up to which every machine would survive a crash; without one, up to which everything is known to be chosen.

@@ -15,6 +15,9 @@ type Observer struct {
 	changes prometheus.Counter
 	sync    prometheus.Histogram
 	written prometheus.Counter
+
+	scrubs, scrubbed prometheus.Counter
+	damaged, mended  *prometheus.CounterVec // by kind
 }
 
 // NewObserver returns an Observer that has seen nothing.
@@ -34,6 +37,22 @@ func NewObserver() *Observer {
 			// 1 ms to 8 s as etcd has them, with finer ones below for disks of today.
 			Buckets: append([]float64{0.0001, 0.00025, 0.0005}, prometheus.ExponentialBuckets(0.001, 2, 14)...),
 		}),
+		scrubs: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "synod_disk_scrubs_total",
+			Help: "Passes over everything that is on this member's disk.",
+		}),
+		scrubbed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "synod_disk_scrubbed_bytes_total",
+			Help: "Bytes that were read again in finished passes.",
+		}),
+		damaged: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "synod_disk_damaged_total",
+			Help: "What was found on this member's disk that is not what was written.",
+		}, []string{"kind"}),
+		mended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "synod_disk_mended_total",
+			Help: "What of that has been made good.",
+		}, []string{"kind"}),
 	}
 }
 
@@ -50,5 +69,11 @@ func (o *Observer) Events() *synod.EventListener {
 			o.sync.Observe(s.Duration.Seconds())
 			o.written.Add(float64(s.Bytes))
 		},
+		Scrubbed: func(s synod.Scrubbed) {
+			o.scrubs.Inc()
+			o.scrubbed.Add(float64(s.Bytes))
+		},
+		Damaged: func(d synod.Damaged) { o.damaged.WithLabelValues(d.What).Inc() },
+		Mended:  func(d synod.Damaged) { o.mended.WithLabelValues(d.What).Inc() },
 	}
 }

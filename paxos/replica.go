@@ -87,7 +87,7 @@ type Event struct {
 	Proposal    Proposal    // Propose
 	Read        uint64      // Read: the caller's name for it, unique for this boot
 	Peer        NodeID      // Disconnected, Fetched
-	Records     []*Record   // Fetched: what the log has of the run asked for, ascending, possibly none
+	Records     []*Record   // Mended. Fetched: what the log has of the run asked for, ascending, possibly none
 	Slot        Slot        // Fetched: without records, the slot up to which the log is trimmed, if that is why. Installed
 
 	Change         *Change          // Reconfigure; its Origin is filled in
@@ -110,6 +110,7 @@ const (
 	Installed                         // the machine holds the effects of everything up to Slot, durably, and the log is trimmed up to there
 	Campaign                          // take over now, with a ballot above every one seen, whatever the election thinks; nothing to a member that is no proposer
 	Reconfigure                       // a change of membership is wanted; its fate is told by Rejected under its ID, or by Reconfigured
+	Mended                            // Records, of slots that have been delivered, were lost by the disk and are learned again from a peer: they are to be appended
 )
 
 // Effects is what a Step asks for. The caller empties it between steps (Reset) and may collect those of several.
@@ -306,6 +307,8 @@ func (r *Replica) Step(ev Event, fx *Effects) {
 		r.learner.onFetched(ev.Peer, ev.Records, ev.Slot)
 	case Installed:
 		r.learner.onInstalled(ev.Slot, ev.Configurations)
+	case Mended:
+		r.learner.onMended(ev.Records)
 	case Campaign:
 		r.election.campaign()
 	case Reconfigure:

@@ -24,7 +24,7 @@ type Log struct {
 	next    *segment   // prepared, or nil
 	lastID  segmentID  // the highest number in use
 
-	// mu guards what follows, which only the writer changes, but for err and spares. It is never held during I/O.
+	// mu guards what follows, which only the writer changes, but for err, spares, and what Scrub and Read find damaged. It is never held during I/O.
 	mu       sync.RWMutex
 	state    state
 	segments []*segment // ascending; the last one is live
@@ -33,6 +33,7 @@ type Log struct {
 	unknown  map[paxos.Slot]UnknownSlot
 	pending  []*paxos.Record // appended and not yet durable
 	durable  paxos.LSN
+	spoiled  paxos.Slot // see Spoiled
 	err      error
 }
 

@@ -16,10 +16,10 @@ type UnknownSlot struct {
 	Slot paxos.Slot
 	// Ballot is that of the lost vote if it is known, else a bound: no vote in this slot was of a higher one.
 	Ballot paxos.Ballot
-	LSN    paxos.LSN
+	LSN    paxos.LSN // 0 if it is not known
 }
 
-// Unknown returns the slots whose last record was found damaged when the log was opened, ascending. A slot leaves the list once
+// Unknown returns the slots whose last record was found damaged, when the log was opened or since, ascending. A slot leaves the list once
 // a new record of it is durable, or it is trimmed.
 func (l *Log) Unknown() []UnknownSlot {
 	l.mu.RLock()
@@ -52,6 +52,7 @@ func (l *Log) Read(slot paxos.Slot) (*paxos.Record, error) {
 	}
 	r, size, err := paxos.DecodeRecord(raw)
 	if err != nil || size != len(raw) || r.Slot != slot || binary.LittleEndian.Uint32(raw) != p.headerSum {
+		l.noteDamaged(slot, p, 0)
 		return nil, fmt.Errorf("%w: slot %d in %s at %d has changed since it was written: have it sent by a peer", ErrUnknown, slot, s.id.fileName(), offset)
 	}
 	return r, nil

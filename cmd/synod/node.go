@@ -36,7 +36,16 @@ func openNode(config *serverconfig.Config, self identity, peers net.Listener, pe
 		MaxCommandBytes: config.MaxRequestBytes + commandOverhead,
 		LogBytes:        config.LogBytes,
 		SnapshotRate:    config.SnapshotRate,
+		ScrubRate:       scrubRate(config),
 		Logger:          logger,
 		Events:          observer.Events(),
 	})
+}
+
+// scrubRate is the node's way of saying how fast to scrub, where 0 is not "not at all" but the default.
+func scrubRate(config *serverconfig.Config) int64 {
+	if config.ScrubRate == 0 {
+		return -1
+	}
+	return config.ScrubRate
 }

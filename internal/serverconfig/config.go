@@ -46,6 +46,7 @@ type Config struct {
 
 	LogBytes     int64 // kept of the replicated log, for members that lag
 	SnapshotRate int64 // bytes a second of snapshots sent to other members
+	ScrubRate    int64 // bytes a second that are read again in the background; 0 for none
 
 	MaxRequestBytes      int
 	MaxTxnOps            int
