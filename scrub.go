@@ -24,6 +24,9 @@ func (s *scrubber) run() {
 		return
 	}
 	for rest := s.n.cfg.scrubRest; s.wait(rest) == nil; {
+		if s.n.view.Load() == nil {
+			continue // the cluster is being founded: the event loop still writes the vital state
+		}
 		began := time.Now()
 		s.bytes = 0
 		if err := s.pass(); err != nil {
