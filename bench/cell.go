@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -67,6 +68,16 @@ var figureKinds = map[figure]struct{ heading, format string }{
 
 // figures are what one run yields.
 type figures map[figure]float64
+
+// check refuses figures that are no numbers: nothing was answered, or in no time.
+func (f figures) check() error {
+	for name, value := range f {
+		if math.IsNaN(value) || math.IsInf(value, 0) {
+			return fmt.Errorf("the run has no %s: nothing was answered", name)
+		}
+	}
+	return nil
+}
 
 // bar is what Synod's figure must reach.
 type bar struct {

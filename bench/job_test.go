@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,6 +59,18 @@ func TestCellThatFailsIsNamedAndLeavesTheOthersAlone(t *testing.T) {
 	}
 	if report, err := os.ReadFile(filepath.Join(j.out, reportFile)); err != nil || !strings.Contains(string(report), "Not complete: round 1, synod: no disk") {
 		t.Errorf("%s, %v", report, err)
+	}
+}
+
+func TestRunInWhichNothingWasAnsweredHasFailed(t *testing.T) {
+	var turns []string
+	c := fakeCell("c", &turns, nil)
+	c.measure = func(context.Context, *bed, string, float64) (run, error) {
+		return run{Figures: figures{cpu: math.Inf(1), jain: jainIndex([]float64{0, 0})}}, nil
+	}
+	j := newJob(t, c)
+	if err := j.measure(t.Context(), j.chosen); err == nil || !strings.Contains(j.results["c"].Failure, "nothing was answered") {
+		t.Errorf("%v, %+v", err, j.results["c"])
 	}
 }
 

@@ -49,7 +49,7 @@ func main() {
 
 // allCells are the cells in the order in which they are measured and reported.
 func allCells(s scale) []*cell {
-	return slices.Concat(loadCells(), openCells(), watchCells(), storeCells(s), killCells(s), growthCells(), libraryCells(s))
+	return slices.Concat(loadCells(), openCells(), fairnessCells(), watchCells(), storeCells(s), killCells(s), growthCells(), libraryCells(s))
 }
 
 func (o options) bench(ctx context.Context, stdout, stderr io.Writer) error {
@@ -177,6 +177,9 @@ func (j *job) measureCell(ctx context.Context, c *cell, m *measured) error {
 			for _, contender := range turns {
 				r, err := c.measure(ctx, j.bed, contender, x)
 				j.done++
+				if err == nil {
+					err = r.Figures.check()
+				}
 				if err != nil {
 					return fmt.Errorf("round %d, %s: %w", round, contender, err)
 				}
