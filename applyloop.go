@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"synod.dev/synod/paxos"
 )
@@ -262,11 +263,13 @@ func (a *applyLoop) apply(batch []*paxos.Record) error {
 	}
 	last := batch[len(batch)-1].Slot
 	if len(commands) > 0 {
+		progress := Progress{Applying: time.Now()}
 		results := a.machine.Apply(commands)
+		progress.Applied = time.Now()
 		if len(results) != len(commands) {
 			return fmt.Errorf("the state machine returned %d results for %d commands", len(results), len(commands))
 		}
-		a.answer(ours, results)
+		a.answer(ours, results, progress)
 		if commands[len(commands)-1].Slot == last {
 			return nil
 		}
@@ -277,14 +280,14 @@ func (a *applyLoop) apply(batch []*paxos.Record) error {
 	return nil
 }
 
-func (a *applyLoop) answer(numbers []uint64, results []any) {
+func (a *applyLoop) answer(numbers []uint64, results []any, progress Progress) {
 	n := 0
 	outcomes := make([]outcome, 0, len(results))
 	for i, number := range numbers {
 		if number != 0 {
 			numbers[n] = number
 			n++
-			outcomes = append(outcomes, outcome{result: results[i]})
+			outcomes = append(outcomes, outcome{result: results[i], progress: progress})
 		}
 	}
 	a.pending.resolve(numbers[:n], outcomes)

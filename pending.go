@@ -31,8 +31,9 @@ type waiter struct {
 }
 
 type outcome struct {
-	result any
-	err    error
+	result   any
+	err      error
+	progress Progress
 }
 
 var waiters = sync.Pool{New: func() any { return &waiter{outcome: make(chan outcome, 1)} }}
@@ -145,7 +146,7 @@ func (p *pending) wait(ctx context.Context, w *waiter) (any, error) {
 	select {
 	case out := <-w.outcome:
 		waiters.Put(w)
-		return out.result, out.err
+		return out.deliver(ctx)
 	case <-ctx.Done():
 	}
 	p.mu.Lock()
@@ -153,7 +154,7 @@ func (p *pending) wait(ctx context.Context, w *waiter) (any, error) {
 	if p.waiters[w.number] != w { // answered in the meantime
 		out := <-w.outcome
 		waiters.Put(w)
-		return out.result, out.err
+		return out.deliver(ctx)
 	}
 	p.forget(w)
 	if w.handed {

@@ -173,7 +173,9 @@ func loggedSize(n int) int {
 func (s *Server) propose(ctx context.Context, machine byte, command []byte) (any, error) {
 	bounded, cancel := context.WithTimeout(ctx, s.requestTimeout)
 	defer cancel()
+	bounded, ended := s.tracing.proposal(bounded)
 	answer, err := s.node.ProposeFrom(bounded, sourceOf(ctx), synod.Address(machine, command))
+	ended(err)
 	if err != nil {
 		s.metrics.proposalsFailed.Inc()
 		return nil, proposeError(bounded, err)
@@ -194,7 +196,10 @@ func (s *Server) readyTo(ctx context.Context, serializable bool) error {
 func (s *Server) confirm(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, s.requestTimeout)
 	defer cancel()
-	if err := s.node.Read(bounded); err != nil {
+	_, ended := s.tracing.step(ctx, "confirm read")
+	err := s.node.Read(bounded)
+	ended(err)
+	if err != nil {
 		s.metrics.readsFailed.Inc()
 		return readError(ctx, err)
 	}

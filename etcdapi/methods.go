@@ -104,6 +104,7 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	m.started.Inc()
 	m.received.Inc()
 	s.metrics.clients.count(ctx, "unary")
+	ctx, ended := s.tracing.call(ctx, info.FullMethod)
 	resp, err := any(nil), s.requireLeader(ctx)
 	if err == nil {
 		ctx, err = s.admit(ctx, info.FullMethod, req)
@@ -114,6 +115,7 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	if err == nil {
 		m.sent.Inc()
 	}
+	ended(err)
 	s.slow.observe(ctx, info.FullMethod, start, err)
 	s.finish(m, info.FullMethod, start, err)
 	return resp, err
@@ -125,6 +127,7 @@ func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 	m.started.Inc()
 	ctx := stream.Context()
 	s.metrics.clients.count(ctx, "stream")
+	ctx, ended := s.tracing.call(ctx, info.FullMethod)
 	err := s.requireLeader(ctx)
 	if err == nil {
 		ctx, err = s.admit(ctx, info.FullMethod, nil)
@@ -137,6 +140,7 @@ func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 	if err == nil {
 		err = handler(srv, &countedStream{stream, ctx, m})
 	}
+	ended(err)
 	s.finish(m, info.FullMethod, start, err)
 	return err
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/crypto/bcrypt"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -108,6 +109,8 @@ type Config struct {
 	ExtensiveMetrics bool
 	// SlowRequest is how long a request may take before the log says so, at most once a second. 0: it never does.
 	SlowRequest time.Duration
+	// Tracer, if not nil, makes spans of requests.
+	Tracer trace.Tracer
 	// KeepAlive is gRPC's; 0 is gRPC's own default in every field.
 	KeepAlive KeepAlive
 
@@ -178,6 +181,7 @@ type Server struct {
 	logger  *slog.Logger
 	metrics *metrics
 	slow    slowRequests
+	tracing tracing
 
 	cluster, member uint64
 	self            *pb.Member // as this member publishes itself
@@ -265,6 +269,7 @@ func New(config Config) (*Server, error) {
 	if config.ExtensiveMetrics {
 		s.metrics.addDurations()
 	}
+	s.tracing = tracing{config.Tracer}
 	s.slow = slowRequests{bound: config.SlowRequest, logger: s.logger}
 	s.port = newPort(s.logger)
 	s.serveGRPC(config)

@@ -74,6 +74,10 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 	if err != nil {
 		return nil, err
 	}
+	tracer, err := m.openTracing(config.Tracing)
+	if err != nil {
+		return nil, err
+	}
 	observer := etcdapi.NewObserver()
 	machines := map[byte]synod.StateMachine{etcdapi.MachineKV: store, etcdapi.MachineMembers: members}
 	if m.node, err = openNode(config, self, peers, peerTLS, machines, observer, logger); err != nil {
@@ -93,6 +97,7 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		Hosts:                config.Hosts,
 		ExtensiveMetrics:     config.ExtensiveMetrics,
 		SlowRequest:          config.SlowRequest,
+		Tracer:               tracer,
 		KeepAlive:            etcdapi.KeepAlive(config.KeepAlive),
 		MaxRequestBytes:      config.MaxRequestBytes,
 		MaxTxnOps:            config.MaxTxnOps,
