@@ -130,6 +130,21 @@ func TestAClockThatHasJumpedAheadDoesNotShortenTheLivesOfLaterTokens(t *testing.
 	}
 }
 
+// TestTheLogsClockNeverGoesBack: a member that is behind has proposed with an earlier time.
+func TestTheLogsClockNeverGoesBack(t *testing.T) {
+	f := founded(t)
+	f.login("alice", HashToken("earliest"), time.Minute)
+	behind := f.EncodeLogin(f.now("alice"), HashToken("behind"), time.Hour)
+	f.pass(24 * time.Hour)
+	f.login("alice", HashToken("first"), time.Hour)
+	if err := f.token(behind); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := f.TokenLeft(HashToken("first")); err != nil || left > time.Hour {
+		t.Errorf("a token for an hour has %v left: %v", left, err)
+	}
+}
+
 func TestALoginDeletesWhatHasExpired(t *testing.T) {
 	f := founded(t)
 	before := f.authRows()

@@ -262,7 +262,7 @@ var storeMutants = []Mutant{
 		File:   "kv/token.go", Func: "writer.tell",
 		Old:  `	if now > w.auth.clock {`,
 		New:  `	if now != w.auth.clock {`,
-		Dies: unit("TestAClockThatHasJumpedAheadDoesNotShortenTheLivesOfLaterTokens"),
+		Dies: unit("TestTheLogsClockNeverGoesBack"),
 	},
 	{
 		ID:     "previous-value-for-who-may-only-write",
