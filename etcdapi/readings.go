@@ -9,6 +9,7 @@ import (
 
 	"synod.dev/synod"
 	"synod.dev/synod/kv"
+	"synod.dev/synod/paxos"
 )
 
 // measured is a store as far as there is something to measure.
@@ -44,12 +45,16 @@ type figures struct {
 	counts  kv.Counts
 	watches kv.WatchStats
 	learner bool
+	roles   paxos.Role
 }
 
+// newNodeCollector reads node and store; store is nil on a member that has none.
 func newNodeCollector(node Replicator, store measured, quota int64) *nodeCollector {
 	c := &nodeCollector{node: node, store: store}
 	c.readNode()
-	c.readStore(quota)
+	if store != nil {
+		c.readStore(quota)
+	}
 	c.readVersions()
 	return c
 }
@@ -82,6 +87,12 @@ func (c *nodeCollector) readNode() {
 	c.counter("etcd_server_proposals_applied_total", "Slots that this member has applied.", func(f *figures) uint64 { return uint64(f.Applied) })
 	c.gauge("etcd_server_proposals_pending", "Commands of this member's clients that wait for an outcome.", func(f *figures) float64 { return float64(f.Pending) })
 	c.gauge("etcd_server_snapshot_apply_in_progress_total", "1 while this member fetches a snapshot from another.", func(f *figures) float64 { return indicator(f.Transfer != nil) })
+	for _, role := range []paxos.Role{paxos.Proposer, paxos.Acceptor, paxos.Learner} {
+		c.readings = append(c.readings, reading{prometheus.NewDesc("synod_role", "1 for each role that this member has in the latest configuration.", nil, prometheus.Labels{"role": role.String()}),
+			prometheus.GaugeValue, func(f *figures) float64 { return indicator(f.roles&role != 0) }})
+	}
+	c.gauge("synod_log_trimmed_slot", "The slot up to which this member's log is trimmed.", func(f *figures) float64 { return float64(f.Trimmed) })
+	c.gauge("synod_log_released_slot", "The slot up to which enough members hold everything for witnesses to forget it; 0 without witnesses.", func(f *figures) float64 { return float64(f.Released) })
 	c.gauge("synod_ballot_round", "The round of the ballot of the leader that this member follows.", func(f *figures) float64 { return float64(f.Ballot.Round) })
 }
 
@@ -139,9 +150,12 @@ func (c *nodeCollector) Describe(descs chan<- *prometheus.Desc) {
 }
 
 func (c *nodeCollector) Collect(found chan<- prometheus.Metric) {
-	f := &figures{Status: c.node.Status(), measured: c.store, counts: c.store.Counts(), watches: c.store.WatchStats()}
+	f := &figures{Status: c.node.Status(), measured: c.store}
+	if c.store != nil {
+		f.counts, f.watches = c.store.Counts(), c.store.WatchStats()
+	}
 	if self, ok := c.node.Membership().Member(f.ID); ok {
-		f.learner = !votes(self)
+		f.learner, f.roles = !votes(self), self.Roles
 	}
 	for _, r := range c.readings {
 		found <- prometheus.MustNewConstMetric(r.desc, r.kind, r.take(f))

@@ -28,7 +28,7 @@ func (m *member) handOver() {
 
 // heirs are the members that could lead, those first that lag least.
 func heirs(status synod.Status) []synod.MemberStatus {
-	able := slices.DeleteFunc(slices.Clone(status.Members), func(m synod.MemberStatus) bool { return m.Self || !m.Connected || !m.Proposer })
+	able := slices.DeleteFunc(slices.Clone(status.Members), func(m synod.MemberStatus) bool { return m.Self || !m.Connected || !m.Proposer || !m.Learner })
 	slices.SortFunc(able, func(a, b synod.MemberStatus) int { return cmp.Compare(a.Lag, b.Lag) })
 	return able
 }

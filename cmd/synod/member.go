@@ -20,17 +20,24 @@ import (
 	"synod.dev/synod/disk"
 	"synod.dev/synod/etcdapi"
 	"synod.dev/synod/internal/serverconfig"
+	"synod.dev/synod/paxos"
 )
 
 // member is one running member: a store, the node that replicates it, and the API before them.
 type member struct {
 	logger *slog.Logger
 	node   *synod.Node
-	api    *etcdapi.Server
+	api    server
 	served sync.WaitGroup
 	failed chan error // why this member cannot go on; the first reason counts
 
 	closers []func() error // what is open, to be closed in reverse order
+}
+
+// server is what stands between clients and the node: the API, or on a member without a store what takes its place.
+type server interface {
+	Serve() error
+	Shutdown(context.Context) error
 }
 
 // openMember starts a member. On error nothing is left running.
@@ -61,6 +68,9 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		return nil, err
 	}
 	logger.Info("this member is", "member-id", hex(uint64(self.id)), "cluster-id", hex(self.cluster), "joins", self.join)
+	if config.Self.Roles&paxos.Learner == 0 {
+		return m, m.openBystander(config, self, clients, peers, peerTLS)
+	}
 	store, err := openStore(config, m.fail, logger)
 	if err != nil {
 		return nil, err
@@ -85,7 +95,7 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 	}
 	m.closers = append(m.closers, m.node.Close)
 	m.served.Go(m.watchNode)
-	return m, m.serve(config, etcdapi.Config{
+	api, err := etcdapi.New(etcdapi.Config{
 		Node: m.node, Observer: observer, Store: store, Members: members,
 		Name:                 config.Name,
 		ClientURLs:           config.AdvertiseClientURLs,
@@ -117,6 +127,11 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		AutoCompaction:       etcdapi.AutoCompaction{Period: config.CompactionPeriod, Revisions: config.CompactionRevisions},
 		Logger:               logger,
 	})
+	if err != nil {
+		return nil, err
+	}
+	m.serve(api)
+	return m, nil
 }
 
 // signedTokens opens the keys of signed tokens; nil if tokens are simple.
@@ -128,18 +143,15 @@ func signedTokens(config *serverconfig.Config) (*etcdapi.JWT, error) {
 	return etcdapi.OpenJWT(options)
 }
 
-// serve makes the API and lets it serve in the background.
-func (m *member) serve(config *serverconfig.Config, api etcdapi.Config) (err error) {
-	if m.api, err = etcdapi.New(api); err != nil {
-		return err
-	}
+// serve lets the API serve in the background.
+func (m *member) serve(api server) {
+	m.api = api
 	m.served.Go(func() {
 		if err := m.api.Serve(); err != nil {
 			m.fail(err)
 		}
 	})
 	m.closers = append(m.closers, m.stopServing)
-	return nil
 }
 
 // fail ends the member; the first reason counts.
@@ -161,7 +173,7 @@ func (m *member) watchNode() {
 func (m *member) join(ctx context.Context) error {
 	for {
 		attempt, cancel := context.WithTimeout(ctx, joinAttempt)
-		err := m.node.Read(attempt)
+		err := m.awaitQuorum(attempt)
 		cancel()
 		switch {
 		case err == nil:
@@ -177,6 +189,31 @@ func (m *member) join(ctx context.Context) error {
 		}
 	}
 }
+
+// awaitQuorum returns nil once a quorum has confirmed what this member reads; one without a store does its part once it hears a leader.
+func (m *member) awaitQuorum(ctx context.Context) error {
+	err := m.node.Read(ctx)
+	if !errors.Is(err, synod.ErrNoMachine) {
+		return err
+	}
+	poll := time.NewTicker(leaderPoll)
+	defer poll.Stop()
+	for {
+		if leader, _ := m.node.Leader(); leader != 0 {
+			return nil
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return synod.ErrNoLeader
+		case <-m.node.Done():
+			return m.node.Err()
+		}
+	}
+}
+
+// leaderPoll is how often a member without a store looks whether it hears a leader, until it does.
+const leaderPoll = 50 * time.Millisecond
 
 func (m *member) stopServing() error {
 	m.handOver()

@@ -13,11 +13,15 @@ import (
 // commandOverhead is what a command may be longer than the request in it, in bytes.
 const commandOverhead = 1 << 10
 
-// openNode starts replicating the machines, each under its number in the log.
+// openNode starts replicating the machines, each under its number in the log. A member that does not learn has none.
 func openNode(config *serverconfig.Config, self identity, peers net.Listener, peerTLS *tls.Config, machines map[byte]synod.StateMachine, observer *etcdapi.Observer, logger *slog.Logger) (*synod.Node, error) {
-	machine, err := synod.NewMachines(machines)
-	if err != nil {
-		return nil, err
+	var machine synod.StateMachine
+	if len(machines) > 0 {
+		several, err := synod.NewMachines(machines)
+		if err != nil {
+			return nil, err
+		}
+		machine = several
 	}
 	return synod.Open(synod.Config{
 		ID:              self.id,

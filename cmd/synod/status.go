@@ -184,6 +184,9 @@ func tabulate(answers []answer) []row {
 				r.Roles = m.Roles
 			}
 		}
+		if !slices.Contains(r.Roles, "learner") { // it applies nothing
+			r.Lag = chosen - min(chosen, a.report.Chosen)
+		}
 		rows = append(rows, r)
 	}
 	if slices.ContainsFunc(answers, func(a answer) bool { return a.err != nil }) {
