@@ -152,7 +152,9 @@ func TestAReplicaTakesWhatIsPushedAndAsksForTheRestOnly(t *testing.T) {
 	push := func(slot Slot) {
 		l.receive(1, &Message{Kind: Learned, Flag: true, Records: []*Record{chosenRecord(slot, "a")}, Chosen: slot})
 	}
+	l.receive(1, &Message{Kind: Heartbeat, Number: 1, Chosen: 3}) // what is on its way
 	push(1)
+	l.sentNone(Learn)
 	push(3)
 	l.sentNone(Learn)
 	if got := l.r.Status().Chosen; got != 1 {
