@@ -68,6 +68,7 @@ func newEventLoop(n *Node, applied paxos.Slot) (*eventLoop, error) {
 	if l.founding.ready() {
 		return l, l.activateFounder()
 	}
+	l.join() // a crash may have cut that short: nobody may ever say anything newer
 	return l, nil
 }
 

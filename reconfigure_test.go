@@ -31,6 +31,9 @@ func awaitMembership(t *testing.T, n *Node, what string, wanted func(Membership)
 	var m Membership
 	await(t, fmt.Sprintf("node %x knows that %s", uint64(n.cfg.ID), what), func() bool {
 		m = n.Membership()
+		if err := n.Err(); err != nil {
+			t.Fatalf("node %x has stopped: %v", uint64(n.cfg.ID), err)
+		}
 		return m.Latest != nil && wanted(m)
 	})
 	return m

@@ -188,3 +188,47 @@ func (c *testCluster) finishes(t *testing.T) {
 		}
 	}
 }
+
+func TestRemovedMembersAreNeededUntilEnoughLearnersHoldWhatWasChosenBefore(t *testing.T) {
+	l := loneAmongThree(t, 3)
+	holds := func(id NodeID, held Slot) bool {
+		l.from(member(id), &Message{Kind: Heartbeat, Number: 1, Chosen: 2, Slot: held})
+		return l.r.HandedOver()
+	}
+	if l.r.HandedOver() {
+		t.Error("the founders have nobody to hand over to")
+	}
+	l.learn(chosenChange(1, changeOf(0, fullMembers(4, 5, 6)...)), &Record{Kind: RecordChosen, Slot: 2})
+	if !l.r.Status().Removed || l.r.HandedOver() {
+		t.Errorf("it is removed: %v, handed over: %v, want true, false", l.r.Status().Removed, l.r.HandedOver())
+	}
+	for _, step := range []struct {
+		what string
+		id   NodeID
+		held Slot
+		want bool
+	}{
+		{"one of three holds it: its disk may be lost", 4, 2, false},
+		{"another holds all but the last slot", 5, 1, false},
+		{"one who was removed, too, holds it", 2, 2, false},
+		{"two of three hold it", 6, 2, true},
+	} {
+		if got := holds(step.id, step.held); got != step.want {
+			t.Errorf("%s: handed over is %v", step.what, got)
+		}
+	}
+}
+
+// What this node has not delivered itself it may want to learn of those whom it would forget, and its callers of it.
+func TestNothingIsHandedOverToOneWhoHasNotDeliveredIt(t *testing.T) {
+	l := loneAmongThree(t, 1)
+	l.receive(2, &Message{Kind: Learned, Records: []*Record{chosenChange(1, changeOf(0, fullMembers(1, 2)...)), {Kind: RecordChosen, Slot: 2}}, Chosen: 2})
+	l.receive(2, &Message{Kind: Heartbeat, Number: 1, Chosen: 2, Slot: 2})
+	if l.r.HandedOver() {
+		t.Error("its own disk holds nothing yet")
+	}
+	l.step(Event{Kind: Durable, LSN: LSN(len(l.log))})
+	if !l.r.HandedOver() {
+		t.Error("now both hold everything")
+	}
+}

@@ -1,0 +1,209 @@
+package synod
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"synod.dev/synod/disk"
+	"synod.dev/synod/paxos"
+)
+
+func TestAMemberJoinsBySnapshotWhereTheLogIsTrimmed(t *testing.T) {
+	for _, kind := range galleryKinds {
+		t.Run(kind, func(t *testing.T) {
+			g := newGallery(t, kind, 3, 0, map[int]disk.FS{})
+			g.take(g.nodes[0], 20*galleryLog)
+			for _, n := range g.nodes {
+				g.awaitTrimmed(n, 1)
+			}
+			g.photos = append(g.photos, nil)
+			fourth := g.invite(g.ctx, g.nodes[0], 4, paxos.FullMember)
+			awaitRoles(t, g.nodes[fourth], 4, paxos.FullMember)
+			<-g.installed
+			g.agree(fourth)
+			g.close(fourth)
+			g.open(fourth) // by what the snapshot has brought
+			g.agree(fourth)
+		})
+	}
+}
+
+// joiningStep says whether a call to the disk is one of those that make a node a member, or tell it of its membership. Those that format its disk have tests of their own.
+func joiningStep(call disk.Call) bool {
+	if !strings.Contains(call.Name, "vital") && !strings.Contains(call.Name, membershipName) && call.Op != disk.OpSyncDir {
+		return false
+	}
+	return call.Op == disk.OpCreate || call.Op == disk.OpWrite || call.Op == disk.OpSync || call.Op == disk.OpRename || call.Op == disk.OpSyncDir
+}
+
+// The power fails at each step of joining in turn. With what is left on its disk the node becomes a member all the same.
+func TestACrashAtAnyStepOfJoiningLeavesWhatCanBeGoneOnFrom(t *testing.T) {
+	const steps = 12 // the file of the membership, two copies of the vital state, and some of the first change
+	errPower := errors.New("the power has failed")
+	disks := make([]*disk.Mem, steps+1)
+	c := newClusterOf(t, 3, func(i int, cfg *Config) {
+		if i >= 3 {
+			cfg.fs, cfg.Dir = disks[i-3], "/log"
+		}
+	})
+	ctx := within(t, 110*time.Second)
+	await(t, "a quorum is heard", func() bool { return len(c.nodes[0].heard()) == 3 })
+	for cut := range steps {
+		i, id := len(c.nodes), paxos.NodeID(4+cut)
+		mem := disk.NewMem()
+		disks[cut] = mem
+		var calls atomic.Int64
+		dark := make(chan struct{})
+		mem.Intercept(func(call disk.Call) error {
+			begun := calls.Load() > 0 || strings.Contains(call.Name, membershipName) && call.Op == disk.OpCreate
+			if begun && joiningStep(call) && calls.Add(1) == int64(cut+1) {
+				close(dark)
+			}
+			if calls.Load() > int64(cut) {
+				return errPower
+			}
+			return nil
+		})
+		c.invite(ctx, c.nodes[0], id, paxos.FullMember)
+		<-dark
+		image := mem.Crash([]func(int) int{disk.DropAll, disk.KeepAll}[cut%2])
+		c.close(i)
+		disks[cut] = image
+		c.open(i)
+		awaitRoles(t, c.nodes[i], id, paxos.FullMember)
+		if err := c.nodes[0].RemoveMember(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+		awaitRemoved(t, c.nodes[i])
+		c.close(i)
+	}
+}
+
+// It was away when it was removed; and when it comes back with all that it promised, the members are others yet again.
+func TestAMemberThatWasRemovedWhileItWasAwayComesBackToStop(t *testing.T) {
+	for changes := 1; changes <= 3; changes++ {
+		t.Run(fmt.Sprintf("%d changes ago", changes), func(t *testing.T) {
+			c := newCluster(t, 4)
+			ctx := within(t, 60*time.Second)
+			w := c.write(2, c.nodes[:3]...)
+			w.progress(20)
+			c.close(3)
+			if err := c.nodes[0].RemoveMember(ctx, 4); err != nil {
+				t.Fatal(err)
+			}
+			for i := 1; i < changes; i++ {
+				if err := c.nodes[0].AddMember(ctx, paxos.NodeID(10+i), fmt.Sprintf("127.0.0.1:%d", i), paxos.Learner); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.open(3)
+			awaitRemoved(t, c.nodes[3])
+			w.progress(20)
+			w.check(c, 0, 1, 2)
+		})
+	}
+}
+
+func TestTheOldDiskOfAReplacedMemberIsRefused(t *testing.T) {
+	c := newCluster(t, 3)
+	ctx := within(t, 60*time.Second)
+	w := c.write(2, c.nodes[:2]...)
+	w.progress(20)
+	c.close(2)
+	old := c.dirs[2] + ".old"
+	if err := os.Rename(c.dirs[2], old); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.nodes[0].ReplaceMember(ctx, 3); err != nil {
+		t.Fatal(err)
+	}
+	c.open(2)
+	awaitRoles(t, c.nodes[2], 3, paxos.FullMember)
+	c.close(2)
+	c.dirs[2] = old
+	c.open(2)
+	await(t, "the old disk's node stops", func() bool { return c.nodes[2].Err() != nil })
+	if err := c.nodes[2].Err(); !errors.Is(err, ErrRemoved) && !strings.Contains(err.Error(), errStranger.Error()) {
+		t.Errorf("it has stopped because %v", err)
+	}
+	w.progress(20)
+}
+
+func TestANodeThatIsNotInvitedWaitsAndHarmsNothing(t *testing.T) {
+	c := newCluster(t, 3)
+	ctx := within(t, 60*time.Second)
+	if err := c.nodes[0].Read(ctx); err != nil {
+		t.Fatal(err)
+	}
+	i := len(c.nodes)
+	c.place(7)
+	c.open(i)
+	if _, err := c.nodes[0].Propose(ctx, number(1)); err != nil {
+		t.Fatal(err)
+	}
+	if c.nodes[i].Membership().Latest != nil {
+		t.Error("it has joined")
+	}
+	await(t, "the one who invites hears a quorum", func() bool { return len(c.nodes[0].heard()) == 3 })
+	if err := c.nodes[0].AddMember(ctx, 7, c.joined[i].Address, paxos.FullMember); err != nil {
+		t.Fatal(err)
+	}
+	awaitRoles(t, c.nodes[i], 7, paxos.FullMember)
+}
+
+// The commands of the disk before are in the log, under numbers that a new disk must not give to others: their results would be taken for its own.
+func TestCommandsOfAReplacedMemberAreNotTakenForThoseOfTheDiskBefore(t *testing.T) {
+	c := newCluster(t, 3)
+	ctx := within(t, 60*time.Second)
+	for i := range uint64(50) {
+		if _, err := c.nodes[2].Propose(ctx, number(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := c.nodes[2].pending.last()
+	c.wipe(2)
+	await(t, "a quorum is heard", func() bool { return c.nodes[0].judgeQuorum(c.nodes[0].Membership().Latest) == nil })
+	if err := c.nodes[0].ReplaceMember(ctx, 3); err != nil {
+		t.Fatal(err)
+	}
+	c.open(2)
+	place, err := c.nodes[2].Propose(ctx, number(1000))
+	if err != nil || place != 51 {
+		t.Errorf("its first command is said to be at place %v, %v", place, err)
+	}
+	if first := c.nodes[2].pending.last(); first <= before+1<<40 {
+		t.Errorf("it numbers its commands from %x on, and there are numbers up to %x in the log", first, before)
+	}
+	if _, err := os.Stat(filepath.Join(c.dirs[2], membershipName)); err != nil {
+		t.Errorf("it has not kept who the members are: %v", err)
+	}
+}
+
+func TestAnInquiryTellsAJoinerWhoItIs(t *testing.T) {
+	c := newCluster(t, 3)
+	ctx := within(t, 60*time.Second)
+	if err := c.nodes[0].Read(ctx); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "a quorum is heard", func() bool { return len(c.nodes[0].heard()) == 3 })
+	if err := c.nodes[0].AddMember(ctx, 9, "127.0.0.1:9", paxos.Learner); err != nil {
+		t.Fatal(err)
+	}
+	account, err := Inquire(ctx, c.members[0].Address, nil)
+	if err != nil || account.Cluster != clusterOf(c.members) || account.Latest.Index(9) < 0 {
+		t.Errorf("it says %+v, %v", account, err)
+	}
+	id, err := ReadIdentity(c.dirs[0])
+	if err != nil || id != (Identity{Cluster: account.Cluster, ID: 1, Founded: true, Changed: true}) {
+		t.Errorf("its directory is %+v, %v", id, err)
+	}
+	if _, err := ReadIdentity(filepath.Join(c.dirs[0], "nothing")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("nothing is %v", err)
+	}
+}
