@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/protobuf/proto"
 
 	"synod.dev/synod/kv"
@@ -49,21 +48,23 @@ func (s *Server) changeAlarm(ctx context.Context, alarm *pb.AlarmMember, raise b
 	return resp, nil
 }
 
-// withinQuota refuses a request that would let the store grow beyond its quota, and raises the alarm that keeps every member from taking such requests, until an operator
-// has made room and ended it.
-func (s *Server) withinQuota(ctx context.Context, req proto.Message) error {
+// beyondQuota reports whether a request would let the store grow beyond its quota.
+func (s *Server) beyondQuota(req proto.Message) bool {
 	if s.quotaBytes <= 0 {
-		return nil
+		return false
 	}
 	cost := kv.Cost(req)
-	if cost == 0 || s.store.Size()+cost < s.quotaBytes {
-		return nil
-	}
+	return cost > 0 && s.store.Size()+cost >= s.quotaBytes
+}
+
+// raiseNoSpace raises the alarm that keeps every member from taking requests that let the store grow, until an operator has made room and ended it. A request
+// whose caller may not write must not raise it: that would let anybody stop the cluster's writes.
+func (s *Server) raiseNoSpace(ctx context.Context) {
 	alarm := &pb.AlarmMember{MemberID: s.member, Alarm: pb.AlarmType_NOSPACE}
-	if !slices.ContainsFunc(s.store.Alarms(), func(m *pb.AlarmMember) bool { return proto.Equal(m, alarm) }) {
-		if _, err := s.changeAlarm(ctx, alarm, true); err != nil {
-			s.logger.Warn("the store is beyond its quota, and the alarm could not be raised", "error", err)
-		}
+	if slices.ContainsFunc(s.store.Alarms(), func(m *pb.AlarmMember) bool { return proto.Equal(m, alarm) }) {
+		return
 	}
-	return rpctypes.ErrGRPCNoSpace
+	if _, err := s.changeAlarm(ctx, alarm, true); err != nil {
+		s.logger.Warn("the store is beyond its quota, and the alarm could not be raised", "error", err)
+	}
 }

@@ -2,6 +2,7 @@ package etcdapi
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"testing"
 
@@ -67,6 +68,24 @@ func TestAStoreBeyondItsQuotaTakesNoMoreUntilThereIsRoomAndTheAlarmIsEnded(t *te
 	}
 	if err := put(); err != nil {
 		t.Errorf("with room, and the alarm ended: %v", err)
+	}
+}
+
+func TestOnlyWhoMayWriteRaisesTheAlarmAndAllAreToldThatThereIsNoSpace(t *testing.T) {
+	s := serve(t, func(c *Config) { cheap(c); c.QuotaBytes = 64 << 10 })
+	s.enable(t)
+	large := &pb.PutRequest{Key: []byte("not-alices"), Value: make([]byte, 64<<10)}
+	for _, ctx := range []context.Context{t.Context(), s.login(t, "alice")} {
+		if err := s.call(ctx, large); !sameStatus(err, rpctypes.ErrGRPCNoSpace) {
+			t.Errorf("a put that does not fit, by who may not make it: %v", err)
+		}
+	}
+	if alarms := s.store.Alarms(); len(alarms) != 0 {
+		t.Errorf("who may not write has raised %v", alarms)
+	}
+	large.Key = []byte("a")
+	if err := s.call(s.login(t, "alice"), large); !sameStatus(err, rpctypes.ErrGRPCNoSpace) || len(s.store.Alarms()) != 1 {
+		t.Errorf("by who may: %v, alarms %v", err, s.store.Alarms())
 	}
 }
 

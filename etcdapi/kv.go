@@ -134,12 +134,15 @@ func (s *kvService) Compact(ctx context.Context, r *pb.CompactionRequest) (*pb.C
 
 // write proposes a request and returns its response with the header filled.
 func (s *Server) write(ctx context.Context, r proto.Message, durations outcomeDurations) (resp proto.Message, err error) {
-	caller, err := s.permit(ctx, r)
-	if err != nil {
-		return nil, answerTo(err)
+	caller, refusal := s.permit(ctx, r)
+	if s.beyondQuota(r) { // which etcd tells also who may not write
+		if refusal == nil {
+			s.raiseNoSpace(ctx)
+		}
+		return nil, rpctypes.ErrGRPCNoSpace
 	}
-	if err := s.withinQuota(ctx, r); err != nil {
-		return nil, err
+	if refusal != nil {
+		return nil, answerTo(refusal)
 	}
 	command, err := kv.Encode(r)
 	if err != nil {
