@@ -19,6 +19,7 @@ type applyLoop struct {
 	pending *pending
 	read    func(paxos.Slot) (*paxos.Record, error) // the log's last record for a slot
 	failed  func(error)
+	compare *comparison
 	grown   atomic.Int64 // bytes of records applied since it was last set to 0
 
 	mu      sync.Mutex
@@ -128,6 +129,11 @@ func (a *applyLoop) run() {
 			a.failed(err)
 			return
 		}
+		if last := batch[len(batch)-1].Slot; a.compare.due(last) {
+			if digest, ok := digestOf(a.machine); ok {
+				a.compare.take(last, digest)
+			}
+		}
 		for _, rec := range batch {
 			a.grown.Add(int64(rec.Size()))
 		}
@@ -201,7 +207,7 @@ func (a *applyLoop) next() ([]*paxos.Record, error) {
 	slot, chosen := a.applied+1, a.chosen
 	if len(a.queue) > 0 && a.queue[0].Slot == slot {
 		n, size := 0, 0
-		for n < len(a.queue) && (n == 0 || size+a.queue[n].Size() <= applyBytesMax) {
+		for n < len(a.queue) && (n == 0 || size+a.queue[n].Size() <= applyBytesMax && !a.compare.due(a.queue[n-1].Slot)) {
 			size += a.queue[n].Size()
 			n++
 		}
@@ -220,7 +226,7 @@ func (a *applyLoop) next() ([]*paxos.Record, error) {
 
 func (a *applyLoop) readLog(slot, upto paxos.Slot) ([]*paxos.Record, error) {
 	var batch []*paxos.Record
-	for size := 0; slot <= upto && (size == 0 || size < applyBytesMax); slot++ {
+	for size := 0; slot <= upto && (size == 0 || size < applyBytesMax && !a.compare.due(slot-1)); slot++ {
 		rec, err := a.read(slot)
 		if err != nil {
 			return nil, fmt.Errorf("slot %d is chosen and has to be applied, but cannot be read from this member's log: %w", slot, err)

@@ -211,6 +211,7 @@ type EventListener struct {
 	Trimmed       func(paxos.Slot) // the log, up to and including this slot
 	Snapshotted   func(Snapshotted)
 	Installed     func(Installed)
+	Diverged      func(Divergence)
 	Failed        func(error)
 	Scrubbed      func(Scrubbed)
 	Damaged       func(Damaged) // each time something is found that has rotted

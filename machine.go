@@ -53,6 +53,14 @@ type Scrubber interface {
 	Scrub(pace func(bytes int) error) error
 }
 
+// Digester is a StateMachine that can tell its state from another. The members compare digests, and one whose state differs from that of the majority stops: a fault of its memory or disk, or code that does otherwise
+// on it, has made it another machine than the rest.
+type Digester interface {
+	// Digest returns a digest of the state after the last command: the same on every member at the same slot, whatever restarts and snapshots each has behind it. ok is false if it is not known. It is called between
+	// two calls of Apply, after some hundred slots each, and must be cheap: a digest that Apply keeps up to date, best one that goes on to differ once it has.
+	Digest() (digest uint64, ok bool)
+}
+
 // A machine that offers neither of the following keeps its whole log: it is never trimmed, and a member that lost track can only be served from it. docs/snapshots.md has the whole picture.
 
 // Snapshotter is a StateMachine in memory whose state can be kept in a file. The node writes a snapshot when the log has grown by Config.SnapshotBytes, trims the log, restores the

@@ -87,6 +87,22 @@ func (m *Machines) Apply(commands []Command) []any {
 	return results
 }
 
+// Digest makes one of those of the machines that keep any; ok is false if none does, or one of them does not know its own.
+func (m *Machines) Digest() (digest uint64, ok bool) {
+	var digests []uint64
+	for _, machine := range m.machines {
+		if _, keeps := machine.(Digester); !keeps {
+			continue
+		}
+		own, known := digestOf(machine)
+		if !known {
+			return 0, false
+		}
+		digests = append(digests, own)
+	}
+	return joinDigests(digests...), len(digests) > 0
+}
+
 // Advance tells each machine that wants to know.
 func (m *Machines) Advance(slot paxos.Slot) {
 	for i, machine := range m.machines {

@@ -18,6 +18,7 @@ const (
 	frameChunk    byte = 5 // answers that
 	frameWanted   byte = 6 // asks for the chosen record of a slot that the asker's disk has lost
 	frameRecord   byte = 7 // answers that
+	frameDigests  byte = 8 // of the sender's state after some slots
 )
 
 // Admit judges a node by the newest configuration that this one or the other knows; before there is any, by the founders.
@@ -59,6 +60,10 @@ func (w *network) Receive(peer transport.Identity, _ transport.Class, payload []
 		w.n.inbox.callForPeer(func() { w.n.mender.onWanted(from, payload[1:]) })
 	case frameRecord:
 		w.n.inbox.callForPeer(func() { w.n.mender.onRecord(payload[1:]) })
+	case frameDigests:
+		if points, ok := decodeDigests(payload[1:]); ok {
+			w.n.comparison.hear(from, points)
+		}
 	case frameChunk:
 		if c, ok := decodeChunk(payload[1:]); ok {
 			w.n.inbox.callForPeer(func() { w.n.receiver.onChunk(from, c) })

@@ -40,6 +40,7 @@ type Node struct {
 	sender     *snapshotSender
 	receiver   *snapshotReceiver
 	mender     *mender
+	comparison *comparison
 
 	view    atomic.Pointer[paxos.Status]
 	members atomic.Pointer[Membership]
@@ -95,6 +96,8 @@ func (n *Node) open() error {
 	n.mender = newMender(n)
 	n.pending = newPending(n.cfg.MaxPendingBytes, n.cfg.MaxPending, n.vital.Boot)
 	n.apply = newApplyLoop(n.cfg.ID, n.machine, applied, n.pending, n.mender.read, n.Fail)
+	n.comparison = newComparison(n.cfg.ID, appliedByAny(n.sections))
+	n.apply.compare = n.comparison
 	n.apply.missing = n.log.Vital().Trimmed
 	n.disk = newDiskLoop(n.log, func(lsn paxos.LSN) { n.inbox.put(paxos.Event{Kind: paxos.Durable, LSN: lsn}) }, n.Fail, n.onSynced)
 	loop, err := newEventLoop(n, applied)
@@ -112,6 +115,9 @@ func (n *Node) open() error {
 	n.run((&keeper{n: n, memory: inMemory(n.sections)}).run)
 	n.run(n.mender.run)
 	n.run((&scrubber{n: n, pace: pace{bytesPerSecond: n.cfg.ScrubRate}}).run)
+	if n.transport != nil {
+		n.run(n.compare)
+	}
 	go n.disk.run()
 	go n.apply.run()
 	if n.transport != nil {

@@ -83,6 +83,13 @@ func appliedByAll(sections []*section) paxos.Slot {
 	return slices.MinFunc(sections, func(a, b *section) int { return cmp.Compare(a.applied, b.applied) }).applied
 }
 
+func appliedByAny(sections []*section) (slot paxos.Slot) {
+	for _, s := range sections {
+		slot = max(slot, s.applied)
+	}
+	return slot
+}
+
 func idsOf(sections []*section) (ids []byte) {
 	for _, s := range sections {
 		ids = append(ids, s.id)

@@ -78,6 +78,15 @@ func (s *sessions) Advance(slot paxos.Slot) {
 	}
 }
 
+// Digest is that of the table, and of the machine if it keeps one.
+func (s *sessions) Digest() (digest uint64, ok bool) {
+	if _, keeps := s.machine.(Digester); !keeps {
+		return s.table.Digest(), true
+	}
+	own, known := digestOf(s.machine)
+	return joinDigests(s.table.Digest(), own), known
+}
+
 // executed is a command that has its result from the machine, or from its first execution.
 type executed struct {
 	at    int            // in the call of Apply

@@ -18,11 +18,13 @@ type Observer struct {
 
 	scrubs, scrubbed prometheus.Counter
 	damaged, mended  *prometheus.CounterVec // by kind
+	diverged         chan struct{}          // one token: members differ and none knows which is right
 }
 
 // NewObserver returns an Observer that has seen nothing.
 func NewObserver() *Observer {
 	return &Observer{
+		diverged: make(chan struct{}, 1),
 		changes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "etcd_server_leader_changes_seen_total",
 			Help: "Leader changes that this member has seen.",
@@ -75,5 +77,11 @@ func (o *Observer) Events() *synod.EventListener {
 		},
 		Damaged: func(d synod.Damaged) { o.damaged.WithLabelValues(d.What).Inc() },
 		Mended:  func(d synod.Damaged) { o.mended.WithLabelValues(d.What).Inc() },
+		Diverged: func(synod.Divergence) {
+			select {
+			case o.diverged <- struct{}{}:
+			default:
+			}
+		},
 	}
 }

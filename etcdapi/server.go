@@ -150,6 +150,8 @@ type Config struct {
 
 	// AutoCompaction is what the leader compacts without being asked; the same on every member.
 	AutoCompaction AutoCompaction
+	// CorruptCheckTime is how often the whole store is read and held against what was written. Default: never.
+	CorruptCheckTime time.Duration
 
 	// Logger receives what an operator should know. Default: slog.Default().
 	Logger *slog.Logger
@@ -192,8 +194,12 @@ type Server struct {
 	keepAlives      *keepAlives
 	quotaBytes      int64
 	autoCompaction  AutoCompaction
-	snapshotDir     string
-	snapshots       chan struct{} // a token for each that is being made
+
+	diverged         <-chan struct{}
+	corruptCheckTime time.Duration
+
+	snapshotDir string
+	snapshots   chan struct{} // a token for each that is being made
 
 	peerScheme  string
 	strict      bool
@@ -242,12 +248,16 @@ func New(config Config) (*Server, error) {
 		minLeaseTTL:     cmp.Or(config.MinLeaseTTL, DefaultMinLeaseTTL),
 		quotaBytes:      config.QuotaBytes,
 		autoCompaction:  config.AutoCompaction,
-		snapshotDir:     config.SnapshotDir,
-		snapshots:       make(chan struct{}, snapshotsMax),
-		peerScheme:      cmp.Or(config.PeerScheme, "http"),
-		strict:          config.Strict,
-		maxLearners:     cmp.Or(config.MaxLearners, DefaultMaxLearners),
-		listeners:       config.Listeners,
+
+		diverged:         config.Observer.diverged,
+		corruptCheckTime: config.CorruptCheckTime,
+
+		snapshotDir: config.SnapshotDir,
+		snapshots:   make(chan struct{}, snapshotsMax),
+		peerScheme:  cmp.Or(config.PeerScheme, "http"),
+		strict:      config.Strict,
+		maxLearners: cmp.Or(config.MaxLearners, DefaultMaxLearners),
+		listeners:   config.Listeners,
 
 		progressInterval: max(cmp.Or(config.ProgressInterval, DefaultProgressInterval), MinProgressInterval),
 		leaderTimeout:    cmp.Or(config.LeaderTimeout, DefaultLeaderTimeout),
@@ -349,6 +359,7 @@ func (s *Server) Serve() error {
 	serving.Go(s.keepReach)
 	serving.Go(s.keepAlives.run)
 	serving.Go(s.keepUpLeases)
+	serving.Go(s.watchForCorruption)
 	if s.autoCompaction != (AutoCompaction{}) {
 		serving.Go(s.keepCompacting)
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The form of a table: a version byte, then as unsigned varints the time, the last session and the number of sessions; for each of them, the one unused for longest first, its id, TTL, time of its last use,
+// The form of a table: a version byte, then as unsigned varints the digest, the time, the last session and the number of sessions; for each of them, the one unused for longest first, its id, TTL, time of its last use,
 // what is acknowledged, and the number of its entries; for each of these, ascending, its sequence and the length of the result plus one, 0 if the result is not known; and the result.
 const tableVersion = 1
 
@@ -20,7 +20,7 @@ var ErrTable = errors.New("session: malformed or newer table of sessions")
 // Append appends the table's form. No command may be between Begin and Finish.
 func (t *Table) Append(b []byte) []byte {
 	b = append(b, tableVersion)
-	b = appendUvarints(b, uint64(t.now), uint64(t.last), uint64(len(t.sessions)))
+	b = appendUvarints(b, t.digest, uint64(t.now), uint64(t.last), uint64(len(t.sessions)))
 	for place := t.used.Front(); place != nil; place = place.Next() {
 		r := place.Value.(*record)
 		b = appendUvarints(b, uint64(r.id), uint64(r.ttl), uint64(r.lastUsed), r.acked, uint64(len(r.entries)))
@@ -94,6 +94,7 @@ func (p *tableReader) read() {
 		p.fail(err)
 		return
 	}
+	p.t.digest = p.uvarint(0, math.MaxUint64)
 	p.t.now = int64(p.uvarint(0, math.MaxInt64))
 	p.t.last = ID(p.uvarint(0, math.MaxInt64))
 	for n := p.uvarint(0, SessionsMax); n > 0 && p.err == nil; n-- {

@@ -65,14 +65,14 @@ func TestAMalformedTableIsRefused(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"newer":                    newer,
 		"longer":                   append(bytes.Clone(whole), 0),
-		"too many sessions":        appendUvarints([]byte{tableVersion}, 0, SessionsMax+1, SessionsMax+1),
-		"a session twice":          appendUvarints([]byte{tableVersion}, 0, 1, 2, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0),
-		"a session never given":    appendUvarints([]byte{tableVersion}, 0, 1, 1, 2, 0, 0, 0, 0),
-		"used in the future":       appendUvarints([]byte{tableVersion}, 0, 1, 1, 1, 0, 1, 0, 0),
-		"entries that descend":     appendUvarints([]byte{tableVersion}, 0, 1, 1, 1, 0, 0, 0, 2, 2, 0, 1, 0),
-		"an acknowledged entry":    appendUvarints([]byte{tableVersion}, 0, 1, 1, 1, 0, 0, 5, 1, 5, 0),
-		"nothing can follow":       appendUvarints([]byte{tableVersion}, 0, 1, 1, 1, 0, 0, math.MaxUint64, 1, 1, 0),
-		"a result beyond all size": appendUvarints([]byte{tableVersion}, 0, 1, 1, 1, 0, 0, 0, 1, 1, ResultBytesMax+2),
+		"too many sessions":        appendUvarints([]byte{tableVersion}, 0, 0, SessionsMax+1, SessionsMax+1),
+		"a session twice":          appendUvarints([]byte{tableVersion}, 0, 0, 1, 2, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0),
+		"a session never given":    appendUvarints([]byte{tableVersion}, 0, 0, 1, 1, 2, 0, 0, 0, 0),
+		"used in the future":       appendUvarints([]byte{tableVersion}, 0, 0, 1, 1, 1, 0, 1, 0, 0),
+		"entries that descend":     appendUvarints([]byte{tableVersion}, 0, 0, 1, 1, 1, 0, 0, 0, 2, 2, 0, 1, 0),
+		"an acknowledged entry":    appendUvarints([]byte{tableVersion}, 0, 0, 1, 1, 1, 0, 0, 5, 1, 5, 0),
+		"nothing can follow":       appendUvarints([]byte{tableVersion}, 0, 0, 1, 1, 1, 0, 0, math.MaxUint64, 1, 1, 0),
+		"a result beyond all size": appendUvarints([]byte{tableVersion}, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, ResultBytesMax+2),
 	} {
 		if _, err := Read(bytes.NewReader(b)); !errors.Is(err, ErrTable) {
 			t.Errorf("%s: %v", name, err)

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -253,5 +254,39 @@ func TestAHeaderComesBackAsItWas(t *testing.T) {
 	}
 	if _, _, err := Decode([]byte{9, 1, 1, 1}); !errors.Is(err, ErrHeader) {
 		t.Errorf("an unknown kind: %v", err)
+	}
+}
+
+// Tables that have let something else through differ, for ever; what they remember of results does not count.
+func TestADigestTellsOfWhateverWasLetThroughOtherwise(t *testing.T) {
+	seen := map[uint64]string{}
+	for name, play := range map[string]func(*Table){
+		"nothing":            func(*Table) {},
+		"a session":          func(table *Table) { table.Open(time.Minute) },
+		"opened and closed":  func(table *Table) { table.Close(table.Open(time.Minute)) },
+		"a command":          func(table *Table) { execute(table, table.Open(time.Minute), 1, 0, new(int)) },
+		"another":            func(table *Table) { execute(table, table.Open(time.Minute), 2, 0, new(int)) },
+		"an acknowledgement": func(table *Table) { execute(table, table.Open(time.Minute), 2, 1, new(int)) },
+		"another time":       func(table *Table) { table.Advance(1); table.Open(time.Minute) },
+	} {
+		table := NewTable()
+		play(table)
+		if other, there := seen[table.Digest()]; there {
+			t.Errorf("%s, and %s, have one digest", name, other)
+		}
+		seen[table.Digest()] = name
+	}
+	table := full()
+	again, err := Read(bytes.NewReader(table.Append(nil)))
+	if err != nil || again.Digest() != table.Digest() {
+		t.Errorf("%x became %x, %v", table.Digest(), again.Digest(), err)
+	}
+	poor, rich := full(), full()
+	poor.bytesMax = 0
+	execute(poor, 2, 6, 2, new(int)) // which has all results forgotten
+	execute(rich, 2, 6, 2, new(int))
+	execute(rich, 2, 6, 2, new(int)) // a retry
+	if poor.Digest() != rich.Digest() {
+		t.Error("a retry, or the forgetting of results, changes the digest")
 	}
 }

@@ -124,6 +124,7 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		ClientCertAuth:       config.ClientTLS.ClientCertAuth,
 		LeaderTimeout:        3 * config.ElectionTimeout,
 		ProgressInterval:     config.ProgressInterval,
+		CorruptCheckTime:     config.CorruptCheckTime,
 		AutoCompaction:       etcdapi.AutoCompaction{Period: config.CompactionPeriod, Revisions: config.CompactionRevisions},
 		Logger:               logger,
 	})

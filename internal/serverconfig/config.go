@@ -39,6 +39,7 @@ type Config struct {
 	ElectionTimeout time.Duration
 
 	ProgressInterval time.Duration // of watches
+	CorruptCheckTime time.Duration // between two readings of the whole store; 0: never
 
 	// What the leader keeps of history when it compacts by itself; at most one is not 0.
 	CompactionPeriod    time.Duration

@@ -12,9 +12,9 @@ import (
 var gates = map[string]string{
 	"AllAlpha":                     "what they open has none, or members always do it",
 	"AllBeta":                      "",
-	"CompactHashCheck":             "members do not compare their stores yet",
+	"CompactHashCheck":             "",
 	"FastLeaseKeepAlive":           "",
-	"InitialCorruptCheck":          "members do not compare their stores yet",
+	"InitialCorruptCheck":          "members compare digests as they run, and not before they serve",
 	"LeaseCheckpoint":              "",
 	"LeaseCheckpointPersist":       "",
 	"PriorityRequest":              "",

@@ -319,7 +319,9 @@ var Flags = []Flag{
 		set:     setSampling},
 
 	// Features.
-	fixed(groupFeatures, "corrupt-check-time", Duration, "0s", "members do not compare their stores yet"),
+	{Name: "corrupt-check-time", Default: "0s", Kind: Duration, Group: groupFeatures,
+		Meaning: "How often the whole store is read and held against what was written; 0s: never. That members compare digests of all they do needs no flag.",
+		set:     wait(func(c *Config) *time.Duration { return &c.CorruptCheckTime })},
 	{Name: "compact-hash-check-time", Default: "1m", Kind: Duration, Group: groupFeatures, Status: Harmless,
 		Meaning: "Only a feature gate of etcd gives it a meaning."},
 	{Name: "compaction-batch-limit", Default: "1000", Kind: Number, Group: groupFeatures, Status: Harmless,
