@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// errNoStore is what a member without a store answers to whatever is asked of etcd's API. Etcd's clients then turn to another endpoint.
+// errNoStore is what a member without a store answers to whatever is asked of etcd's API: it did not happen. Etcd's clients ask another endpoint for what they may repeat.
 var errNoStore = status.Error(codes.Unavailable, "synod: this member has no store: use the endpoint of one that has")
 
 // BystanderConfig says what a Bystander is to serve, and where. Node, Observer and Listeners are required.
@@ -32,7 +32,7 @@ type BystanderConfig struct {
 	Logger *slog.Logger
 }
 
-// Bystander stands in for a Server on a member that has no store, a witness for one: it serves metrics, health and version, and sends those who want the API elsewhere. Its methods may be called from any
+// Bystander stands in for a Server on a member that has no store, a witness for one: it serves metrics, health and version, and answers no requests of the API. Its methods may be called from any
 // goroutine.
 type Bystander struct {
 	node      Replicator
