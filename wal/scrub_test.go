@@ -74,6 +74,9 @@ func TestASlotThatAScrubFindsDamagedIsUnknownUntilItIsWrittenAgain(t *testing.T)
 	_, err := l.Read(2)
 	expectError(t, "Read", err, ErrUnknown)
 	commit(t, l, chosen(2, "again"))
+	if found := scrub(t, l); len(found) != 0 {
+		t.Errorf("found, where there is a later record: %+v", found)
+	}
 	expectValue(t, l, 2, "again")
 	if unknown := l.Unknown(); len(unknown) != 1 || unknown[0].Slot != 6 {
 		t.Errorf("unknown: %v", unknown)
