@@ -90,6 +90,9 @@ func (c *checker) damage(format string, args ...any) error {
 
 // run takes each step as far as the disk lets it: what a step cannot read it reports.
 func (c *checker) run(files *directory) error {
+	if empty, err := c.empty(); empty || err != nil {
+		return err
+	}
 	steps := []func() error{
 		func() error { return c.tables(files) }, c.beside, c.walkVersions, c.walkChanges, c.walkBuckets, c.walkAttachments, c.strangers,
 	}
@@ -103,6 +106,20 @@ func (c *checker) run(files *directory) error {
 		}
 	}
 	return nil
+}
+
+// empty reports whether nothing was ever written to disk, as in a store that crashed before it first did.
+func (c *checker) empty() (bool, error) {
+	it, err := c.db.NewIter(nil)
+	if err != nil {
+		return false, err
+	}
+	empty := !it.First() && it.Error() == nil
+	if empty {
+		c.health.Revision = firstState.revision
+	}
+	it.Close() // its error is for the steps to find
+	return empty, nil
 }
 
 // tables compares every block with its checksum.

@@ -48,6 +48,17 @@ func TestCheckFindsNothingWrongWithAnyStoreThatCommandsHaveMade(t *testing.T) {
 	})
 }
 
+func TestCheckFindsNothingWrongWithAStoreThatCrashedBeforeItFirstWrote(t *testing.T) {
+	fs := vfs.NewMem()
+	if err := fs.MkdirAll("db", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	harm(t, fs, func(*pebble.Batch) error { return nil })
+	if findings, health := check(t, fs); len(findings) > 0 || health != (Health{Revision: 1}) {
+		t.Errorf("%+v, %v", health, findings)
+	}
+}
+
 // checked is a store with some of everything, closed.
 func checked(t *testing.T) vfs.FS {
 	fs := vfs.NewMem()
