@@ -87,6 +87,7 @@ type limits struct {
 // collect gathers the live pairs of a span. It returns whether there are more.
 func (v *view) collect(ctx context.Context, s span, main int64, r *pb.RangeRequest, l limits) (kvs []*mvccpb.KeyValue, more bool, err error) {
 	size := 0
+	var made pairs
 	for ver, err := range v.versions(ctx, s, main) {
 		if err != nil {
 			return nil, false, err
@@ -100,7 +101,7 @@ func (v *view) collect(ctx context.Context, s span, main int64, r *pb.RangeReque
 		if r.KeysOnly && r.SortTarget != pb.RangeRequest_VALUE {
 			ver.value, ver.lease = nil, 0 // etcd 3.7 serves these from its index, which does not know the lease
 		}
-		kvs = append(kvs, ver.keyValue())
+		kvs = append(kvs, made.of(&ver))
 		size += len(ver.key) + len(ver.value)
 	}
 	return kvs, false, nil

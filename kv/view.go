@@ -191,13 +191,4 @@ func walk(ctx context.Context, it *pebble.Iterator, main int64, yield func(versi
 }
 
 // keyValue copies a version into the form in which etcd's API gives it.
-func (v *version) keyValue() *mvccpb.KeyValue {
-	return &mvccpb.KeyValue{
-		Key:            append([]byte(nil), v.key...),
-		CreateRevision: v.created,
-		ModRevision:    v.at.main,
-		Version:        v.count,
-		Value:          append([]byte(nil), v.value...),
-		Lease:          v.lease,
-	}
-}
+func (v *version) keyValue() *mvccpb.KeyValue { return new(pairs).of(v) }
