@@ -2,6 +2,7 @@ package kv
 
 import (
 	"bytes"
+	"cmp"
 	"maps"
 	"slices"
 	"sort"
@@ -248,12 +249,12 @@ func (a *attempt) holds(c *pb.Compare) bool {
 		kvs = []*mvccpb.KeyValue{{}}
 	}
 	for _, kv := range kvs {
-		diff := map[pb.Compare_CompareTarget]int64{
-			pb.Compare_VERSION: kv.Version - c.GetVersion(),
-			pb.Compare_CREATE:  kv.CreateRevision - c.GetCreateRevision(),
-			pb.Compare_MOD:     kv.ModRevision - c.GetModRevision(),
-			pb.Compare_LEASE:   kv.Lease - c.GetLease(),
-			pb.Compare_VALUE:   int64(bytes.Compare(kv.Value, c.GetValue())),
+		diff := map[pb.Compare_CompareTarget]int{
+			pb.Compare_VERSION: cmp.Compare(kv.Version, c.GetVersion()),
+			pb.Compare_CREATE:  cmp.Compare(kv.CreateRevision, c.GetCreateRevision()),
+			pb.Compare_MOD:     cmp.Compare(kv.ModRevision, c.GetModRevision()),
+			pb.Compare_LEASE:   cmp.Compare(kv.Lease, c.GetLease()), // a difference would not fit: a lease may be the least number there is
+			pb.Compare_VALUE:   bytes.Compare(kv.Value, c.GetValue()),
 		}[c.Target]
 		ok := map[pb.Compare_CompareResult]bool{
 			pb.Compare_EQUAL: diff == 0, pb.Compare_NOT_EQUAL: diff != 0, pb.Compare_LESS: diff < 0, pb.Compare_GREATER: diff > 0,
