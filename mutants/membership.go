@@ -9,7 +9,7 @@ var membershipMutants = []Mutant{
 		File:   "paxos/proposer.go", Func: "proposer.widen",
 		Old:  `p.recovery.complete(next) {`,
 		New:  `p.recovery.complete(p.r.membership.known[0]) {`,
-		Dies: unit("TestSlotsOfTheNewConfigurationNeedReportsOfItsOwnQuorum"),
+		Dies: model("change"),
 	},
 	{
 		ID:     "what-the-new-quorum-reports-ignored",
@@ -18,7 +18,7 @@ var membershipMutants = []Mutant{
 		Old: `		p.settle()
 `,
 		New:  "",
-		Dies: unit("TestWhatTheNewConfigurationHasVotedForIsProposedAgain"),
+		Dies: model("change"),
 	},
 	{
 		ID:     "configuration-from-a-vote",
@@ -31,7 +31,7 @@ var membershipMutants = []Mutant{
 	}
 	l.advance()
 `,
-		Dies: unit("TestAChangeThatIsOnlyVotedForChangesNothing"),
+		Dies: model("change"),
 	},
 	{
 		ID:     "votes-counted-in-the-configuration-in-force",
@@ -39,7 +39,7 @@ var membershipMutants = []Mutant{
 		File:   "paxos/proposer.go", Func: "proposer.onAccepted",
 		Old:  `config := p.r.membership.At(s)`,
 		New:  `config := p.r.config()`,
-		Dies: unit("TestNewSlotsAreCountedInTheNewConfigurationWhileTheOldOneIsInForce"),
+		Dies: model("sealed-change"),
 	},
 	{
 		ID:     "change-while-one-waits",
@@ -56,7 +56,7 @@ var membershipMutants = []Mutant{
 		File:   "paxos/membership.go", Func: "Membership.admits",
 		Old:  `change.Replaces == m.latest().Epoch && `,
 		New:  "",
-		Dies: unit("TestAChangeIsNoneIfItIsNotMadeFromTheLatestConfigurationInForce"),
+		Dies: model("two-changes"),
 	},
 	{
 		ID:     "snapshot-without-configurations",
@@ -65,7 +65,7 @@ var membershipMutants = []Mutant{
 		Old: `	l.r.membership.adopt(known)
 `,
 		New:  "",
-		Dies: unit("TestASnapshotBringsTheMembershipAndIsRefusedWithoutIt"),
+		Dies: model("change-restarts"),
 	},
 	{
 		ID:     "restart-without-configurations",
@@ -74,7 +74,7 @@ var membershipMutants = []Mutant{
 		Old: `		m.adopt(known)
 `,
 		New:  "",
-		Dies: unit("TestARestartKnowsTheMembershipThatGoesWithItsState"),
+		Dies: model("change-restarts"),
 	},
 	{
 		ID:     "removed-member-raises-ballots",
@@ -158,5 +158,39 @@ var membershipMutants = []Mutant{
 		Old:  `p == nil && id`,
 		New:  `false && id`,
 		Dies: unit("TestTranscripts"),
+	},
+	{
+		ID:     "epoch-in-force-too-early",
+		Breaks: "a change governs from the window above its slot on",
+		File:   "paxos/membership.go", Func: "Membership.pass",
+		Old:  `next.First, next.Window = slot+latest.Window, latest.Window`,
+		New:  `next.First, next.Window = slot+1, latest.Window`,
+		Dies: model("sealed-change"),
+	},
+	{
+		ID:     "reports-of-one-configuration-for-all",
+		Breaks: "what may be proposed in a slot is for a phase-1 quorum of its own configuration to say",
+		Source: "etcd-io/raft issues 456 and 469: two configurations, two quorums that do not meet",
+		File:   "paxos/proposer.go", Func: "proposer.mayPropose",
+		Old:  ` && p.r.membership.At(slot).Epoch <= p.epoch`,
+		New:  "",
+		Dies: model("change"),
+	},
+	{
+		ID:     "window-ignored",
+		Breaks: "nobody acts on a slot before everything up to the window below it is chosen, and known",
+		Source: "Lamport, \"Paxos Made Simple\", §3, for the window",
+		File:   "paxos/proposer.go", Func: "proposer.mayPropose",
+		Old:  `slot <= p.r.learner.prefix+p.r.membership.latest().Window && `,
+		New:  "",
+		Dies: model("change"),
+	},
+	{
+		ID:     "membership-kept-one-change-too-old",
+		Breaks: "who keeps the state of a machine keeps the membership that goes with it",
+		File:   "paxos/status.go", Func: "Replica.Configurations",
+		Old:  `return slices.Clone(r.membership.known)`,
+		New:  `return slices.Clone(r.membership.known[:1])`,
+		Dies: model("change-restarts"),
 	},
 }
