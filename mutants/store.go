@@ -298,11 +298,11 @@ var storeMutants = []Mutant{
 		Dies: unit("TestASerializableReadAfterAStartShowsNothingOlderThanBeforeIt"),
 	},
 	{
-		ID:     "invited-member-not-reached-counts",
-		Breaks: "a voter is added under the strict check only if every voter has been reached for long enough",
+		ID:     "unreached-voters-count",
+		Breaks: "a member is added under the strict check only if enough voters have been reached for long enough",
 		File:   "etcdapi/reconfigure.go", Func: "Server.mayAdd",
-		Old:  `	case reached < all:`,
-		New:  `	case reached < 0:`,
+		Old:  `	case !alone && reached < (all+1)/2+1:`,
+		New:  `	case !alone && reached < 0:`,
 		Dies: unit("TestAStrictServerWantsMembersThatHaveStartedAndAreReached"),
 	},
 }
