@@ -52,6 +52,9 @@ func newEventLoop(n *Node, applied paxos.Slot) (*eventLoop, error) {
 	l.changes.l = l
 	l.steward.l = l
 	if slices.Equal(n.vital.Founders, []byte{joinedLater}) {
+		if n.membership.configurations() == nil {
+			return nil, fmt.Errorf("synod: %s has joined a cluster, and the file %s, which says who the members are, is gone: restore it, or replace this member", n.cfg.Dir, membershipName)
+		}
 		n.pending.beginAnew()
 		return l, l.activate(nil)
 	}

@@ -185,6 +185,22 @@ func TestCommandsOfAReplacedMemberAreNotTakenForThoseOfTheDiskBefore(t *testing.
 	}
 }
 
+func TestADiskThatHasJoinedIsRefusedWithoutWhatItKnowsOfTheMembership(t *testing.T) {
+	c := newCluster(t, 3)
+	ctx := within(t, 60*time.Second)
+	fourth := c.invite(ctx, c.nodes[0], 4, paxos.FullMember)
+	awaitRoles(t, c.nodes[fourth], 4, paxos.FullMember)
+	c.close(fourth)
+	if err := os.Remove(filepath.Join(c.dirs[fourth], membershipName)); err != nil {
+		t.Fatal(err)
+	}
+	node, err := Open(c.config(fourth))
+	if err == nil || !strings.Contains(err.Error(), "replace this member") {
+		t.Errorf("it opens, or says %v", err)
+		closeIf(node)
+	}
+}
+
 func TestAnInquiryTellsAJoinerWhoItIs(t *testing.T) {
 	c := newCluster(t, 3)
 	ctx := within(t, 60*time.Second)
