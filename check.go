@@ -60,7 +60,11 @@ func checkFiles(files disk.FS, dir string, cluster uint64, to disk.Inspection) e
 			continue
 		}
 		if stray(name) {
-			to.Found(disk.Finding{Severity: disk.Notice, Place: filepath.Join(dir, name), Problem: "nobody knows this file", Advice: "nothing, or synod disk repair: it is given another name", Remedy: disk.SetAside})
+			f := disk.Finding{Severity: disk.Notice, Place: filepath.Join(dir, name), Problem: "this version does not know the file", Advice: "nothing: it is left alone"}
+			if strings.HasSuffix(name, ".tmp") { // anything else may be a newer version's, and precious
+				f.Advice, f.Remedy = "nothing, or synod disk repair: it is given another name", disk.SetAside
+			}
+			to.Found(f)
 		}
 	}
 	return nil
@@ -68,7 +72,7 @@ func checkFiles(files disk.FS, dir string, cluster uint64, to disk.Inspection) e
 
 // stray reports whether a file in a node's directory is none of the node's.
 func stray(name string) bool {
-	own := []string{disk.LockName, releasedFile.name, releasedFile.name + ".tmp", intentFile.name, membershipName, intentFile.name + ".tmp", membershipName + ".tmp", writtenTemp, receivedTemp}
+	own := []string{disk.LockName, membershipName, membershipName + ".tmp", intentFile.name, intentFile.name + ".tmp", releasedFile.name, releasedFile.name + ".tmp", writtenTemp, receivedTemp}
 	return !wal.Owns(name) && !slices.Contains(own, name) && !strings.HasSuffix(name, disk.AsideSuffix)
 }
 

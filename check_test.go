@@ -68,7 +68,16 @@ func TestCheckFindsWhatIsWrongInANodesDirectory(t *testing.T) {
 			}
 		}
 	}
-	for name, want := range map[string]string{membershipName: "cannot tell who the members are", "a-stranger": "nobody knows this file"} {
+	for _, own := range []slotFile{intentFile, releasedFile} {
+		image := files.Crash(disk.KeepAll)
+		if err := own.write(image, "/log", 1, 1); err != nil {
+			t.Fatal(err)
+		}
+		if worst, lines := checkNode(t, image, applied); strings.Contains(lines, "does not know") {
+			t.Errorf("of %s: %v %s", own.name, worst, lines)
+		}
+	}
+	for name, want := range map[string]string{membershipName: "cannot tell who the members are", "a-stranger": "does not know the file", "stranger.tmp": "it is given another name"} {
 		image := files.Crash(disk.KeepAll)
 		if err := replaceFile(image, "/log", name, []byte("bytes")); err != nil {
 			t.Fatal(err)

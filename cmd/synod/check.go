@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -155,9 +156,10 @@ func (i *inspected) checkStore(dir string, to disk.Inspection) error {
 	}
 	i.store, err = kv.Check(vfs.Default, dir, to)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && i.log == i.dir:
-		return nil
 	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Stat(filepath.Join(i.dir, membersFile)); err != nil {
+			return nil // a witness, or a library's node: it keeps no store here
+		}
 		i.health.CheckMachine(dir, 0, to)
 		return nil
 	case err != nil:

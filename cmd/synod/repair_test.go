@@ -19,7 +19,7 @@ func TestRepairDoesNothingUnlessItIsToldToAndThenLeavesTheDirectorySound(t *test
 		t.Fatal(err)
 	}
 	content[5000] ^= 1
-	for name, content := range map[string][]byte{"vital": content, "segment.tmp": nil, "a-stranger": []byte("?")} {
+	for name, content := range map[string][]byte{"vital": content, "segment.tmp": nil, "a-stranger.tmp": []byte("?"), "a-stranger": []byte("?")} {
 		if err := os.WriteFile(filepath.Join(logDir, name), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -30,7 +30,7 @@ func TestRepairDoesNothingUnlessItIsToldToAndThenLeavesTheDirectorySound(t *test
 	if code != exitFailure || treeOf(t, dir) != before {
 		t.Errorf("without --yes: exit code %d, and the directory must not change: %s", code, said)
 	}
-	for _, want := range []string{"to do: let the log in", "to do: give " + filepath.Join(logDir, "a-stranger"), "to do: set the store in", "add --yes"} {
+	for _, want := range []string{"to do: let the log in", "to do: give " + filepath.Join(logDir, "a-stranger.tmp"), "to do: set the store in", "add --yes"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("want %q in:\n%s", want, said)
 		}
@@ -41,7 +41,7 @@ func TestRepairDoesNothingUnlessItIsToldToAndThenLeavesTheDirectorySound(t *test
 	if names := listing(t, dir); !slices.Contains(names, "kv.aside") || slices.Contains(names, "kv") {
 		t.Errorf("in the directory: %v", names)
 	}
-	if names := listing(t, logDir); !slices.Contains(names, "a-stranger.aside") || slices.Contains(names, "segment.tmp") {
+	if names := listing(t, logDir); !slices.Contains(names, "a-stranger.tmp.aside") || !slices.Contains(names, "a-stranger") || slices.Contains(names, "segment.tmp") {
 		t.Errorf("in the log's: %v", names)
 	}
 	if said, code := runDisk("check", dir); code != 0 || strings.Contains(said, "damage") || !strings.Contains(said, "promised 1.b.1; log up to LSN 5 and slot 5") {
