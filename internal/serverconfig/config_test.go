@@ -188,6 +188,7 @@ var badCommandLines = []struct{ args, want string }{
 	{"--initial-cluster=default=http://localhost:2380,b=http://h:1", "--name is not set"},
 	{"--initial-cluster-roles=default", "not of the form name=role"},
 	{"--initial-cluster-roles=b=witness", `does not name "b"`},
+	{"--initial-cluster-roles=default=proposer", "a proposer alone"},
 	{"--initial-cluster-roles=default=voter", `"voter" is no role`},
 	{"--initial-cluster-roles=default=full,default=witness", "listed twice"},
 	{"--initial-cluster-roles=default=replica", "at least one acceptor"},

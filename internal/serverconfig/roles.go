@@ -13,7 +13,6 @@ var roleNames = map[string]paxos.Role{
 	"full":     paxos.FullMember,
 	"witness":  paxos.Acceptor,
 	"replica":  paxos.Learner,
-	"gateway":  paxos.Proposer,
 	"proposer": paxos.Proposer,
 	"acceptor": paxos.Acceptor,
 	"learner":  paxos.Learner,
@@ -38,9 +37,12 @@ func assignRoles(members []Member, text string) error {
 		for word := range strings.SplitSeq(words, "+") {
 			role, known := roleNames[word]
 			if !known {
-				return fmt.Errorf("%q is no role; use full, witness, replica, gateway, or any of proposer, acceptor and learner joined by a plus", word)
+				return fmt.Errorf("%q is no role; use full, witness, replica, or any of proposer, acceptor and learner joined by a plus", word)
 			}
 			members[i].Roles |= role
+		}
+		if members[i].Roles == paxos.Proposer {
+			return fmt.Errorf("%s would be a proposer alone, which has no store to serve clients from: give it another role, or leave it out", name)
 		}
 	}
 	for i := range members {

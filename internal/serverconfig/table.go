@@ -125,7 +125,7 @@ var Flags = []Flag{
 		Meaning: "The founding members, the same list on each: name=URL,name=URL. Default: this member alone.",
 		set:     text(func(c *Config) *string { return &c.initialCluster })},
 	{Name: "initial-cluster-roles", Kind: List, Group: groupClustering,
-		Meaning: "What founders do who are not full members, the same on each: name=witness (votes, keeps no keys), replica (serves reads and watches, does not vote), gateway (forwards, keeps nothing), or any of proposer, acceptor, learner joined by a plus. Synod's own.",
+		Meaning: "What founders do who are not full members, the same on each: name=witness (votes, keeps no keys), replica (serves reads and watches, does not vote), or any of proposer, acceptor, learner joined by a plus. Synod's own.",
 		set:     text(func(c *Config) *string { return &c.initialRoles })},
 	{Name: "initial-phase1-quorum", Default: "0", Kind: Number, Group: groupClustering,
 		Meaning: "How many members with a vote it takes to become leader, the same on each founder; 0, with --initial-phase2-quorum 0: a majority. Both together must be more than have a vote. Synod's own.",
