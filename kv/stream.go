@@ -9,6 +9,7 @@ import (
 
 const (
 	firstChunkKeys = 10      // etcd's, so that a client sees the first keys soon
+	chunkKeysMax   = 1 << 20 // beyond what chunkBytes can hold
 	chunkBytes     = 1 << 20 // of keys and values, give or take one pair
 )
 
@@ -75,7 +76,7 @@ func (t *rangeStream) next(ctx context.Context, v *view) (*pb.RangeResponse, err
 	chunk := &pb.RangeResponse{Kvs: kvs}
 	t.sent += int64(len(kvs))
 	t.left -= int64(len(kvs))
-	t.keys *= 2
+	t.keys = min(2*t.keys, chunkKeysMax)
 	if more {
 		t.span = t.span.beyond(kvs[len(kvs)-1].Key)
 		if t.left > 0 {
