@@ -103,6 +103,7 @@ func TestADigestTellsOfWhateverWasDoneOtherwise(t *testing.T) {
 		"deleted and put again": {&pb.DeleteRangeRequest{Key: []byte("a")}, put("a", "1")},
 		"there and back":        {put("a", "2"), put("a", "1")},
 		"a refused command":     {&pb.PutRequest{Key: []byte("x"), IgnoreValue: true}},
+		"another refusal":       {&pb.PutRequest{Key: []byte("x"), Lease: 99}},
 		"a compaction":          {&pb.CompactionRequest{Revision: 2}},
 		"another lease":         {&pb.LeaseGrantRequest{ID: 8, TTL: 60}},
 		"a lease revoked":       {&pb.LeaseRevokeRequest{ID: 7}},
