@@ -322,6 +322,9 @@ func TestAWipedDiskIsReplacedByOneCall(t *testing.T) {
 	if err := c.nodes[0].ReplaceMember(ctx, 3); err != nil {
 		t.Fatal(err)
 	}
+	for _, n := range c.nodes[:2] {
+		awaitMembership(t, n, "the third is invited", func(m Membership) bool { third, _ := m.Member(3); return third.Incarnation == 0 })
+	}
 	c.open(2) // as a founder that it was: the invitation tells it better
 	awaitRoles(t, c.nodes[2], 3, paxos.FullMember)
 	w.turnTo(c.nodes...)
