@@ -63,17 +63,6 @@ var installMutants = []Mutant{
 		Dies: unit("TestACrashAnywhereInAnInstallationLeavesWhatCanBeGoneOnFrom"),
 	},
 	{
-		ID:     "installation-leaves-the-log",
-		Breaks: "the log is trimmed to what is installed",
-		File:   "install.go", Func: "Node.switchTo",
-		Old: `	if err := n.disk.trim(rc.slot); err != nil {
-		return err
-	}
-`,
-		New:  "",
-		Dies: unit("TestACrashAnywhereInAnInstallationLeavesWhatCanBeGoneOnFrom"),
-	},
-	{
 		ID:     "chunk-unverified",
 		Breaks: "no byte of a snapshot can change unnoticed",
 		File:   "snapshot/format.go", Func: "open",
