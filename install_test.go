@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -194,17 +195,36 @@ func TestAMachineAboveItsLogIsRefusedUnlessAnInstallationPutItThere(t *testing.T
 }
 
 func TestADamagedSnapshotIsFetchedFromAnotherMemberOrRefused(t *testing.T) {
-	// Beyond the first chunk: what is read first is sound.
-	flip := func(mem *disk.Mem, dir string) {
+	const beyond = snapshot.ChunkBytesMax + 1000 // the first chunk: what is read first is sound
+	snapshots := func(mem *disk.Mem, dir string) (paths []string) {
 		names, err := mem.ReadDir(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range names {
 			if _, ok := snapshotSlot(name); ok {
-				if err := mem.Flip(dir+"/"+name, snapshot.ChunkBytesMax+1000, 1); err != nil {
-					t.Fatal(err)
+				paths = append(paths, dir+"/"+name)
+			}
+		}
+		return paths
+	}
+	large := func(mem *disk.Mem, dir string) func() bool {
+		return func() bool {
+			return slices.ContainsFunc(snapshots(mem, dir), func(path string) bool {
+				f, err := mem.OpenRead(path)
+				if err != nil {
+					return false // it has made room for the next one
 				}
+				defer f.Close()
+				size, err := f.Size()
+				return err == nil && size > beyond
+			})
+		}
+	}
+	flip := func(mem *disk.Mem, dir string) {
+		for _, path := range snapshots(mem, dir) {
+			if err := mem.Flip(path, beyond, 1); err != nil {
+				t.Fatal(err)
 			}
 		}
 	}
@@ -215,7 +235,8 @@ func TestADamagedSnapshotIsFetchedFromAnotherMemberOrRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		g := gallery{t: t, kind: "in memory", ctx: within(t, 20e9)}
-		g.take(node, 40*galleryLog/8)
+		g.take(node, 8*galleryLog)
+		g.await("snapshot of two chunks", large(mem, "/log"))
 		g.awaitTrimmed(node, 1)
 		node.Close()
 		flip(mem, "/log")
@@ -229,6 +250,7 @@ func TestADamagedSnapshotIsFetchedFromAnotherMemberOrRefused(t *testing.T) {
 		g := newGallery(t, "in memory", 3, 0, map[int]disk.FS{2: mem})
 		g.take(g.nodes[0], 20*galleryLog)
 		g.agree(2)
+		g.await("snapshot of two chunks", large(mem, g.dirs[2]))
 		g.awaitTrimmed(g.nodes[2], 1)
 		g.close(2)
 		flip(mem, g.dirs[2])
