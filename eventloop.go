@@ -51,11 +51,13 @@ func newEventLoop(n *Node, applied paxos.Slot) (*eventLoop, error) {
 	l := &eventLoop{n: n, applied: applied, tick: n.cfg.Heartbeat / ticksPerHeartbeat, reads: make(map[uint64][]*readWaiter), met: map[paxos.NodeID]paxos.Incarnation{}}
 	l.changes.l = l
 	l.steward.l = l
+	if n.vital.Founders == nil || slices.Equal(n.vital.Founders, []byte{joinedLater}) {
+		n.pending.beginAnew() // before the first command comes: it may join yet
+	}
 	if slices.Equal(n.vital.Founders, []byte{joinedLater}) {
 		if n.membership.configurations() == nil {
 			return nil, fmt.Errorf("synod: %s has joined a cluster, and the file %s, which says who the members are, is gone: restore it, or replace this member", n.cfg.Dir, membershipName)
 		}
-		n.pending.beginAnew()
 		return l, l.activate(nil)
 	}
 	founders, list, err := n.founders()
@@ -443,7 +445,6 @@ func (l *eventLoop) join() {
 		err = l.n.log.SetFounders([]byte{joinedLater})
 	}
 	if err == nil {
-		l.n.pending.beginAnew()
 		l.n.logger.Info("this member is invited: it learns what the others hold", "epoch", latestOf(known).Epoch)
 		err = l.activate(nil)
 	}
