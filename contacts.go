@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 
 	"synod.dev/synod/paxos"
@@ -23,10 +25,14 @@ type contacts struct {
 }
 
 // Whoever is refused with one of these stops: the refusal is by somebody who knows the latest configuration that either side knows.
+//
+// It says as of which epoch that is so: who was refused may have heard of a later one meanwhile.
 var (
 	errStranger  = errors.New("incarnation is not the member's")
 	errNotMember = errors.New("removed")
 )
+
+const asOf = " as of epoch "
 
 // known returns the newest configurations; nil if none are known.
 func (c *contacts) known() []*paxos.Configuration {
@@ -151,14 +157,28 @@ func (c *contacts) admit(id paxos.NodeID, incarnation paxos.Incarnation) (ok boo
 		if config == relevant[0] {
 			c.wiped[id] = true
 		}
-		return true, strangerIn(id, member, incarnation)
+		return true, strangerIn(relevant[0].Epoch, id, member, incarnation)
 	}
-	return true, fmt.Errorf("%w: node %x is no member of this cluster as of epoch %d: remove its data directory; to bring it back, add it", errNotMember, uint64(id), relevant[0].Epoch)
+	return true, fmt.Errorf("%w: node %x is no member of this cluster"+asOf+"%d: remove its data directory; to bring it back, add it", errNotMember, uint64(id), relevant[0].Epoch)
 }
 
-func strangerIn(id paxos.NodeID, member, incarnation paxos.Incarnation) error {
-	return fmt.Errorf("%w: the cluster knows member %x in incarnation %x, it comes as %x: its data directory was wiped or replaced, so it must not vote any more; restore its directory, or replace the member",
-		errStranger, uint64(id), uint64(member), uint64(incarnation))
+func strangerIn(epoch uint32, id paxos.NodeID, member, incarnation paxos.Incarnation) error {
+	return fmt.Errorf("%w: the cluster"+asOf+"%d knows member %x in incarnation %x, it comes as %x: its data directory was wiped or replaced, so it must not vote any more; restore its directory, or replace the member",
+		errStranger, epoch, uint64(id), uint64(member), uint64(incarnation))
+}
+
+// isLate reports whether somebody has refused this node who knew less than it does by now, and will know better when they meet again.
+func (c *contacts) isLate(refusal string) bool {
+	_, epoch, found := strings.Cut(refusal, asOf)
+	if !found {
+		return false
+	}
+	epoch, _, _ = strings.Cut(epoch, " ")
+	n, err := strconv.ParseUint(strings.TrimRight(epoch, ":"), 10, 32)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := c.known()
+	return err == nil && len(known) > 0 && uint32(n) < latestOf(known).Epoch
 }
 
 // invitation returns the newest configurations if they list this node, and it has not promised anything in another incarnation; else nil.

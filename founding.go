@@ -58,7 +58,7 @@ func (f *founding) admit(id paxos.NodeID, incarnation paxos.Incarnation) error {
 		return fmt.Errorf("node %x is not among the founders that this member was told", uint64(id))
 	}
 	if f.list != nil && f.list[i] != incarnation {
-		return strangerIn(id, f.list[i], incarnation)
+		return strangerIn(0, id, f.list[i], incarnation)
 	}
 	return nil
 }

@@ -223,3 +223,36 @@ func TestAnInquiryTellsAJoinerWhoItIs(t *testing.T) {
 		t.Errorf("nothing is %v", err)
 	}
 }
+
+// A refusal by one who knows less than this node does is none: what it says was true once.
+func TestARefusalOfAnEarlierEpochIsLate(t *testing.T) {
+	at := func(epoch uint32) []*paxos.Configuration {
+		config, err := paxos.NewConfiguration(epoch, []paxos.Member{{ID: 1, Incarnation: 1, Roles: paxos.FullMember}}, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []*paxos.Configuration{config}
+	}
+	for _, test := range []struct {
+		own, heard []*paxos.Configuration
+		by         []*paxos.Configuration // what whoever refuses knows
+		late       bool
+	}{
+		{nil, nil, at(3), false},
+		{at(3), nil, at(2), true},
+		{at(3), nil, at(3), false},
+		{at(3), nil, at(4), false},
+		{at(0), at(12), at(9), true},
+		{at(12), at(9), at(11), true},
+	} {
+		_, refusal := (&contacts{own: test.by, wiped: map[paxos.NodeID]bool{}}).admit(7, 1)
+		_, stranger := (&contacts{own: test.by, wiped: map[paxos.NodeID]bool{}}).admit(1, 2)
+		c := &contacts{own: test.own, heard: test.heard}
+		if c.isLate(refusal.Error()) != test.late || c.isLate(stranger.Error()) != test.late {
+			t.Errorf("%v, %v: late is not %v", refusal, stranger, test.late)
+		}
+	}
+	if (&contacts{own: at(3)}).isLate("something else") {
+		t.Error("what names no epoch is late")
+	}
+}

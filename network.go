@@ -90,12 +90,10 @@ func (w *network) Disconnected(peer transport.Identity, reason error) {
 
 // Refused ends this node if the cluster knows it in another incarnation: its disk has forgotten what it promised; or if it was a member and is none any more.
 func (w *network) Refused(_ uint64, reason string) {
-	m := w.n.Membership()
-	known := m.Latest != nil
-	self, listed := m.Member(w.n.cfg.ID)
-	invited := listed && self.Incarnation == 0 // what is said by those who have not heard of that yet may come late
+	known := w.n.Membership().Latest != nil
 	switch {
-	case strings.HasPrefix(reason, errStranger.Error()) && !invited && (known || !w.n.cfg.ReplaceWiped):
+	case w.n.contacts.isLate(reason):
+	case strings.HasPrefix(reason, errStranger.Error()) && (known || !w.n.cfg.ReplaceWiped):
 		w.n.Fail(strangerError(reason))
 	case strings.HasPrefix(reason, errNotMember.Error()+": ") && known:
 		w.n.Fail(ErrRemoved)

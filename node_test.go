@@ -162,8 +162,17 @@ func newLink(t *testing.T, target string) *link {
 	l.ended.Go(l.accept)
 	t.Cleanup(func() {
 		listener.Close()
-		l.cut(1)
-		l.ended.Wait()
+		ended := make(chan struct{})
+		go func() { l.ended.Wait(); close(ended) }()
+		for again := time.NewTicker(time.Millisecond); ; { // one that was being accepted is not known yet
+			l.cut(1)
+			select {
+			case <-ended:
+				again.Stop()
+				return
+			case <-again.C:
+			}
+		}
 	})
 	return l
 }
