@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"slices"
 	"strings"
@@ -236,11 +237,11 @@ func TestMembersThatRestartAndLagAreNotTakenForDivergent(t *testing.T) {
 		if err := node.Read(ctx); err != nil {
 			t.Errorf("node %d: %v", i+1, err)
 		}
-		node.comparison.mu.Lock()
-		if len(node.comparison.own) == 0 || len(node.comparison.others) == 0 {
-			t.Errorf("node %d has taken %d digests, and heard of %d others", i+1, len(node.comparison.own), len(node.comparison.others))
-		}
-		node.comparison.mu.Unlock()
+		await(t, fmt.Sprintf("node %d has taken digests, and heard of others", i+1), func() bool {
+			node.comparison.mu.Lock()
+			defer node.comparison.mu.Unlock()
+			return len(node.comparison.own) > 0 && len(node.comparison.others) > 0
+		})
 	}
 	for i, node := range c.nodes {
 		if _, divergence, err := judgeNow(node); err != nil || divergence != nil {
