@@ -62,7 +62,8 @@ func (k *keeper) run() {
 // snapshot writes a snapshot of the machines in memory if enough has been applied since the last.
 func (k *keeper) snapshot() error {
 	_, size := k.n.files.latest()
-	if len(k.memory) == 0 || k.n.apply.grown.Load() < max(k.n.cfg.SnapshotBytes, size) {
+	grown := k.n.apply.grown.Load()
+	if len(k.memory) == 0 || grown < max(k.n.cfg.SnapshotBytes, size) {
 		return nil
 	}
 	began := time.Now()
@@ -70,7 +71,7 @@ func (k *keeper) snapshot() error {
 	if err != nil {
 		return err
 	}
-	k.n.apply.grown.Store(0)
+	k.n.apply.grown.Add(-grown) // what has come since counts for the next one
 	bytes, err := k.write(taken)
 	if err := errors.Join(err, taken.close()); err != nil {
 		return fmt.Errorf("cannot write the snapshot of slot %d: %w", taken.slot, err)
