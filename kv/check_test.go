@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -203,7 +204,7 @@ func writeAll(t *testing.T, fs vfs.FS, path string, content []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Write(content); err != nil {
+	if _, err := f.Write(bytes.Clone(content)); err != nil { // Write may change what it is given; with the race detector it does
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {
