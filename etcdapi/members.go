@@ -97,11 +97,14 @@ func (m *Members) publish(p *pb.Member) {
 	if known {
 		list = slices.Delete(list, i, i+1)
 	}
-	if p.Name != "" || len(p.ClientURLs) > 0 {
+	if hasStarted(p) {
 		list = slices.Insert(list, i, &pb.Member{ID: p.ID, Name: p.Name, ClientURLs: p.ClientURLs})
 	}
 	m.list = list
 }
+
+// hasStarted reports whether a member has said anything of itself: it does so once it has started.
+func hasStarted(p *pb.Member) bool { return p.Name != "" || len(p.ClientURLs) > 0 }
 
 // Applied returns the last slot that the file covered when it was opened, or has been saved since.
 func (m *Members) Applied() paxos.Slot {

@@ -232,7 +232,7 @@ func (s *Server) voting() (all, started, reached int) {
 			continue
 		}
 		all++
-		if p := s.members.Published(uint64(m.ID)); p.Name != "" || len(p.ClientURLs) > 0 {
+		if hasStarted(s.members.Published(uint64(m.ID))) {
 			started++
 		}
 		if since, ok := connected[m.ID]; uint64(m.ID) == s.member || ok && time.Since(since) >= reachedFor {
@@ -277,7 +277,7 @@ func (s *Server) mayRemove(id paxos.NodeID) error {
 		return nil // whether there is such a member the log says
 	}
 	all, started, reached := s.voting()
-	if p := s.members.Published(uint64(id)); p.Name != "" || len(p.ClientURLs) > 0 {
+	if hasStarted(s.members.Published(uint64(id))) {
 		started--
 	}
 	if left := all - 1; left == 0 || started < left/2+1 {
