@@ -32,7 +32,7 @@ func checkDisk(files disk.FS, dir string, to disk.Inspection) (h DiskHealth, err
 	if h.installing, err = intentFile.read(files, dir, incarnation); err != nil {
 		return h, err
 	}
-	known, err := (&membership{fs: files, dir: dir, incarnation: incarnation}).read()
+	known, err := (&membership{fs: files, dir: dir, incarnation: incarnation, epoch: h.Vital.Epoch}).read()
 	if h.Alone = countFounders(h.Vital.Founders) <= 1; known != nil {
 		h.Alone = len(known[len(known)-1].Members) <= 1
 	}

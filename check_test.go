@@ -9,6 +9,19 @@ import (
 	"synod.dev/synod/paxos"
 )
 
+// checkDirectory returns what CheckDisk says of a node's directory.
+func checkDirectory(t *testing.T, files disk.FS, dir string) (worst disk.Severity, lines string) {
+	t.Helper()
+	to := disk.Inspection{
+		Found:    func(f disk.Finding) { worst, lines = max(worst, f.Severity), lines+f.String()+"\n" },
+		Progress: func(string, int64, int64) {},
+	}
+	if _, err := checkDisk(files, dir, to); err != nil {
+		t.Fatal(err)
+	}
+	return worst, lines
+}
+
 // checkNode returns what CheckDisk says of a node's directory, and of a machine at a slot.
 func checkNode(t *testing.T, files disk.FS, applied paxos.Slot) (worst disk.Severity, lines string) {
 	t.Helper()

@@ -55,7 +55,7 @@ func newEventLoop(n *Node, applied paxos.Slot) (*eventLoop, error) {
 		n.pending.beginAnew() // before the first command comes: it may join yet
 	}
 	if slices.Equal(n.vital.Founders, []byte{joinedLater}) {
-		if n.membership.configurations() == nil {
+		if n.membership.configurations() == nil { // of format 1.0: the vital state knows no epoch
 			return nil, fmt.Errorf("synod: %s has joined a cluster, and the file %s, which says who the members are, is gone: restore it, or replace this member", n.cfg.Dir, membershipName)
 		}
 		return l, l.activate(nil)

@@ -56,7 +56,7 @@ func ReadIdentity(dir string) (Identity, error) {
 		id.Changed = true
 		err = f.Close()
 	case errors.Is(err, fs.ErrNotExist):
-		id.Changed, err = slices.Equal(vital.Founders, []byte{joinedLater}), nil
+		id.Changed, err = vital.Epoch > 0 || slices.Equal(vital.Founders, []byte{joinedLater}), nil
 	}
 	return id, err
 }

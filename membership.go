@@ -18,13 +18,15 @@ import (
 )
 
 // membership keeps what is known of the cluster's configurations beside the machines, in the file "membership": it is durable before any machine is given the slot that has decided it, since the log that says so may be
-// trimmed afterwards. A cluster whose members have never changed has no such file: its founders are in the log's vital state. It is safe for concurrent use.
+// trimmed afterwards. A cluster whose members have never changed has no such file: its founders are in the log's vital state. So is the epoch of the file, and a node whose file is gone, or an old copy, does not start. It is safe for concurrent use.
 //
 // Little endian: CRC-32C of the rest 4, "Smem" 4, incarnation of the log 8, then what paxos.AppendConfigurations writes.
 type membership struct {
 	fs          disk.FS
 	dir         string
 	incarnation paxos.Incarnation
+	epoch       uint32                   // of the file, as the vital state has it at Open
+	note        func(epoch uint32) error // makes that of a newer file durable in the vital state
 
 	mu       sync.Mutex
 	founders []byte // as identify writes them; nil until they are known, and on a disk that has joined later
@@ -45,7 +47,10 @@ func (m *membership) open() ([]*paxos.Configuration, error) {
 	if m.known, err = m.read(); err != nil {
 		return nil, fmt.Errorf("synod: cannot tell who the members are from %s: %w; restore the file, or replace this member", filepath.Join(m.dir, membershipName), err)
 	}
-	return m.known, nil
+	if m.known == nil {
+		return nil, nil
+	}
+	return m.known, m.note(latestOf(m.known).Epoch) // a crash may have cut that short
 }
 
 // found takes the founders' configuration.
@@ -65,7 +70,22 @@ func (m *membership) configurations() []*paxos.Configuration {
 	return m.known
 }
 
-func (m *membership) read() (known []*paxos.Configuration, err error) {
+// read reads the file, and demands that it is what the vital state says it is, or later.
+func (m *membership) read() ([]*paxos.Configuration, error) {
+	known, err := m.readFile()
+	switch {
+	case err != nil:
+		return nil, err
+	case m.epoch > 0 && known == nil:
+		return nil, fmt.Errorf("it is gone, and had those of epoch %d", m.epoch)
+	case m.epoch > 0 && latestOf(known).Epoch < m.epoch:
+		return nil, fmt.Errorf("it is an old copy, of epoch %d where epoch %d was", latestOf(known).Epoch, m.epoch)
+	}
+	return known, nil
+}
+
+// readFile returns nil if there is no file.
+func (m *membership) readFile() (known []*paxos.Configuration, err error) {
 	f, err := m.fs.OpenRead(filepath.Join(m.dir, membershipName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -103,6 +123,9 @@ func (m *membership) keep(known []*paxos.Configuration) error {
 	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli))
 	if err := replaceFile(m.fs, m.dir, membershipName, b); err != nil {
 		return fmt.Errorf("cannot store who the members are: %w", err)
+	}
+	if err := m.note(latestOf(known).Epoch); err != nil {
+		return err
 	}
 	m.known = known
 	return nil

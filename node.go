@@ -82,7 +82,7 @@ func Open(cfg Config) (*Node, error) {
 }
 
 func (n *Node) open() error {
-	n.membership = &membership{fs: n.cfg.fs, dir: n.cfg.Dir, incarnation: n.vital.Incarnation}
+	n.membership = &membership{fs: n.cfg.fs, dir: n.cfg.Dir, incarnation: n.vital.Incarnation, epoch: n.vital.Epoch, note: n.noteEpoch}
 	known, err := n.membership.open()
 	if err != nil {
 		return err
@@ -124,6 +124,14 @@ func (n *Node) open() error {
 		n.transport.Start()
 	}
 	return nil
+}
+
+// noteEpoch makes durable in the vital state which membership is kept. Until the node is active nobody else writes the log.
+func (n *Node) noteEpoch(epoch uint32) error {
+	if n.view.Load() == nil {
+		return n.log.SetEpoch(epoch)
+	}
+	return n.disk.call("note the epoch of the membership", func() error { return n.log.SetEpoch(epoch) })
 }
 
 func (n *Node) run(fn func()) {

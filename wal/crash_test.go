@@ -20,6 +20,7 @@ type history struct {
 	trimming paxos.Slot      // that a Trim has been asked for
 	trimmed  paxos.Slot      // that a Trim has returned for
 	founders string
+	epoch    uint32
 }
 
 // session is a log at work whose history is kept.
@@ -74,6 +75,13 @@ func (s *session) setFounders(founders string) {
 	s.founders = founders
 }
 
+func (s *session) setEpoch(epoch uint32) {
+	if err := s.l.SetEpoch(epoch); err != nil {
+		s.t.Fatal(err)
+	}
+	s.epoch = epoch
+}
+
 // life is a short life of a log with everything in it: promises, batches of one and of many, a value longer than a segment, segments that
 // roll, are trimmed and recycled, founders, a clean stop and a kill.
 func (s *session) life() {
@@ -93,6 +101,7 @@ func (s *session) life() {
 	}
 	s.append(accept(9, 2, valueOf(9, 9000)), promise(3), accept(10, 3, "ten"))
 	s.sync()
+	s.setEpoch(2)
 	s.trim(6)
 	s.m.Kill()
 	s.open()
@@ -129,6 +138,8 @@ func (h *history) judge(t *testing.T, m *disk.Mem, what string) {
 		t.Fatalf("%s: trimmed %d, and it was %d to %d", what, v.Trimmed, h.trimmed, h.trimming)
 	case h.founders != "" && string(v.Founders) != h.founders:
 		t.Fatalf("%s: founders %q", what, v.Founders)
+	case v.Epoch < h.epoch:
+		t.Fatalf("%s: epoch %d, and it was %d", what, v.Epoch, h.epoch)
 	case int(l.Durable()) < h.synced || int(l.Durable()) > len(h.appended):
 		t.Fatalf("%s: %d records, and %d of %d were synced", what, l.Durable(), h.synced, len(h.appended))
 	case len(l.Unknown()) != 0:

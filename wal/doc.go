@@ -1,7 +1,7 @@
 // Package wal is an acceptor's stable log: every record that must be on disk before an answer leaves, and
 // the vital state without which the member may not vote.
 //
-// It has no goroutine and no clock. One goroutine, the writer, calls Append, Sync, Trim, SetFounders, Replay and Close;
+// It has no goroutine and no clock. One goroutine, the writer, calls Append, Sync, Trim, SetFounders, SetEpoch, Replay and Close;
 // any goroutine may call the rest. The bytes on disk, the steps of recovery and what is not survived are in docs/storage.md.
 //
 // Three rules carry the safety of the whole:

@@ -32,12 +32,15 @@ func dumpLines(t *testing.T, fsys disk.FS) (Vital, string, error) {
 	return v, b.String(), err
 }
 
-// specimen is a small log with each kind of record, two segments, a trimmed slot and founders.
+// specimen is a small log with each kind of record, two segments, a trimmed slot, founders and an epoch.
 func specimen(t *testing.T) *disk.Mem {
 	t.Helper()
 	m := disk.NewMem()
 	l := mustOpen(t, m)
 	if err := l.SetFounders([]byte("founders")); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.SetEpoch(3); err != nil {
 		t.Fatal(err)
 	}
 	commit(t, l, promise(2))
@@ -59,7 +62,7 @@ func TestTheFormatIsByteForByteThatOfTheGoldenFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden := filepath.Join("testdata", "format1", name)
+		golden := filepath.Join("testdata", "format1.1", name)
 		if *update {
 			if err := os.WriteFile(golden, got, 0o644); err != nil {
 				t.Fatal(err)
@@ -75,13 +78,20 @@ func TestTheFormatIsByteForByteThatOfTheGoldenFiles(t *testing.T) {
 	}
 }
 
+// Each minor version there has been is read. The first knew no epoch.
 func TestTheGoldenFilesAreReadBack(t *testing.T) {
+	for version, epoch := range map[string]uint32{"format1": 0, "format1.1": 3} {
+		t.Run(version, func(t *testing.T) { readBack(t, version, epoch) })
+	}
+}
+
+func readBack(t *testing.T, version string, epoch uint32) {
 	m := disk.NewMem()
 	if err := m.MkdirAll(testDir); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{vitalName, segmentID(1).fileName(), segmentID(2).fileName()} {
-		content, err := os.ReadFile(filepath.Join("testdata", "format1", name))
+		content, err := os.ReadFile(filepath.Join("testdata", version, name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +118,7 @@ func TestTheGoldenFilesAreReadBack(t *testing.T) {
 	if got != want {
 		t.Errorf("dump\n%s, want\n%s", got, want)
 	}
-	if v.Boot != 1 || v.Promised != ballot(3) || v.Trimmed != 1 || string(v.Founders) != "founders" {
+	if v.Boot != 1 || v.Promised != ballot(3) || v.Trimmed != 1 || string(v.Founders) != "founders" || v.Epoch != epoch {
 		t.Errorf("vital state %+v", v)
 	}
 	expectValue(t, mustOpen(t, m), 5, "in the second segment")

@@ -23,6 +23,7 @@ func (h *history) try(l *Log) error {
 		func() error { h.trimmed = 2; return l.PrepareNext() },
 		func() error { return h.tryAppend(l, accept(4, 3, valueOf(4, 3000))) },
 		func() error { return l.SetFounders([]byte("founders")) },
+		func() error { return l.SetEpoch(1) },
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -98,6 +99,7 @@ func expectFailed(t *testing.T, l *Log, what string) {
 	expectError(t, what+", then Trim", l.Trim(1), ErrFailed)
 	expectError(t, what+", then PrepareNext", l.PrepareNext(), ErrFailed)
 	expectError(t, what+", then SetFounders", l.SetFounders([]byte("x")), ErrFailed)
+	expectError(t, what+", then SetEpoch", l.SetEpoch(9), ErrFailed)
 	_, err = l.Read(1)
 	expectError(t, what+", then Read", err, ErrFailed)
 	expectError(t, what+", then Replay", l.Replay(0, nil), ErrFailed)

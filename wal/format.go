@@ -15,8 +15,10 @@ type FormatVersion uint32
 const (
 	// Format1 is the first: vital state in four copies, segments that are one chain of batches each.
 	Format1 FormatVersion = 1 << 16
+	// Format1Epoch adds the epoch of the membership to the vital state.
+	Format1Epoch = Format1 + 1
 
-	formatNewest = Format1
+	formatNewest = Format1Epoch
 )
 
 func (v FormatVersion) major() uint16 { return uint16(v >> 16) }

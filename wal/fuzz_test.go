@@ -94,7 +94,7 @@ func FuzzDecodeVital(f *testing.F) {
 			return
 		}
 		again, sequenceAgain, err := decodeVital(encodeVital(s, copyNumber, sequence), copyNumber)
-		if err != nil || sequenceAgain != sequence || again.Promised != s.Promised || string(again.Founders) != string(s.Founders) {
+		if err != nil || sequenceAgain != sequence || again.Promised != s.Promised || string(again.Founders) != string(s.Founders) || again.Epoch != s.Epoch {
 			t.Fatalf("%+v became %+v, %v", s, again, err)
 		}
 	})

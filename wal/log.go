@@ -213,6 +213,17 @@ func (l *Log) SetFounders(founders []byte) error {
 	return l.writeVital(func(s *state) { s.Founders = slices.Clone(founders) })
 }
 
+// SetEpoch makes durable which membership is kept beside the log, so that one that is lost, or an old copy, is noticed. It never goes back: an epoch that is no later changes nothing.
+func (l *Log) SetEpoch(epoch uint32) error {
+	if err := l.Err(); err != nil {
+		return err
+	}
+	if epoch <= l.state.Epoch {
+		return nil
+	}
+	return l.writeVital(func(s *state) { s.Epoch = epoch })
+}
+
 // fail latches the first error for good and returns it.
 func (l *Log) fail(what string, err error) error {
 	l.mu.Lock()

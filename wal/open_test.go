@@ -112,7 +112,7 @@ func TestANewerMinorFormatIsReadAndANewerMajorOneIsRefused(t *testing.T) {
 	expectValue(t, l, 1, "the first")
 	mustClose(t, l)
 	rewriteVital(t, m, Format1+1<<16)
-	expectRefusal(t, m, testOptions, ErrVersion, "2.0", "1.0", "newer program")
+	expectRefusal(t, m, testOptions, ErrVersion, "2.0", "1.1", "newer program")
 }
 
 func TestSegmentsWithoutVitalStateAreRefused(t *testing.T) {
@@ -195,6 +195,20 @@ func TestFoundersAreSetOnce(t *testing.T) {
 		l = mustOpen(t, m)
 		if string(l.Vital().Founders) != string(blob) {
 			t.Fatal("the founders did not come back")
+		}
+	}
+}
+
+func TestTheEpochOfTheMembershipIsKeptAndNeverGoesBack(t *testing.T) {
+	m := disk.NewMem()
+	l := mustOpen(t, m)
+	for _, step := range []struct{ set, is uint32 }{{0, 0}, {3, 3}, {2, 3}, {3, 3}, {7, 7}} {
+		if err := l.SetEpoch(step.set); err != nil {
+			t.Fatal(err)
+		}
+		m.Kill()
+		if l = mustOpen(t, m); l.Vital().Epoch != step.is {
+			t.Fatalf("epoch %d was set, and %d came back, not %d", step.set, l.Vital().Epoch, step.is)
 		}
 	}
 }

@@ -19,6 +19,7 @@ type Vital struct {
 	Promised    paxos.Ballot // at or above the ballot of every record that was ever written
 	Trimmed     paxos.Slot   // everything up to here has been forgotten, on purpose
 	Founders    []byte       // opaque; nil until SetFounders
+	Epoch       uint32       // of the latest membership that is kept beside the log; 0 until SetEpoch
 }
 
 // state is what the vital file holds: Vital, and the landmarks that tell recovery which records must be there.
@@ -50,7 +51,7 @@ type state struct {
 //	88  8  first LSN
 //	96  8  durable LSN
 //	104 4  oldest segment
-//	108 4  zero
+//	108 4  epoch; zero in format 1.0
 //	112 …  founders, then zeros
 const (
 	vitalBlockBytes  = 4096
@@ -82,6 +83,7 @@ func encodeVital(s state, copyNumber uint32, sequence uint64) []byte {
 	le.PutUint64(b[88:], uint64(s.first))
 	le.PutUint64(b[96:], uint64(s.durable))
 	le.PutUint32(b[104:], uint32(s.oldest))
+	le.PutUint32(b[108:], s.Epoch)
 	copy(b[vitalHeaderBytes:], s.Founders)
 	le.PutUint32(b, checksum(b[4:]))
 	return b
@@ -110,6 +112,7 @@ func decodeVital(b []byte, copyNumber uint32) (s state, sequence uint64, err err
 			Boot:        le.Uint32(b[48:]),
 			Promised:    paxos.Ballot{Round: le.Uint64(b[56:]), Node: paxos.NodeID(le.Uint64(b[64:])), Boot: le.Uint32(b[72:])},
 			Trimmed:     paxos.Slot(le.Uint64(b[80:])),
+			Epoch:       le.Uint32(b[108:]),
 		},
 		oldest:  segmentID(le.Uint32(b[104:])),
 		live:    segmentID(le.Uint32(b[52:])),
