@@ -72,7 +72,7 @@ func checkFiles(files disk.FS, dir string, cluster uint64, to disk.Inspection) e
 
 // stray reports whether a file in a node's directory is none of the node's.
 func stray(name string) bool {
-	own := []string{disk.LockName, membershipName, membershipName + ".tmp", intentFile.name, intentFile.name + ".tmp", releasedFile.name, releasedFile.name + ".tmp", writtenTemp, receivedTemp}
+	own := []string{disk.LockName, membershipName, membershipName + ".tmp", intentFile.name, intentFile.name + ".tmp", releasedFile.name, releasedFile.name + ".tmp", writtenTemp, receivedTemp, spoolName}
 	return !wal.Owns(name) && !slices.Contains(own, name) && !strings.HasSuffix(name, disk.AsideSuffix)
 }
 

@@ -265,5 +265,6 @@ type Installed struct {
 	From     paxos.NodeID
 	Slot     paxos.Slot
 	Bytes    int64
+	Kept     int64         // of Bytes, what an earlier attempt had brought
 	Duration time.Duration // of transfer and installation together
 }

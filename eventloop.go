@@ -312,6 +312,7 @@ func (l *eventLoop) onTick() {
 	if l.n.apply.lacks() > 0 {
 		l.n.receiver.beginAnywhere()
 	}
+	l.n.receiver.tidy()
 	if len(l.waiting) > 0 && l.replica.KnowsWay() {
 		l.retry()
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -92,7 +93,7 @@ func (n *Node) open() error {
 	if err != nil {
 		return err
 	}
-	n.sender, n.receiver = newSnapshotSender(n), &snapshotReceiver{n: n}
+	n.sender, n.receiver = newSnapshotSender(n), &snapshotReceiver{n: n, spool: openSpool(n.cfg.fs, filepath.Join(n.cfg.Dir, spoolName), n.logger)}
 	n.mender = newMender(n)
 	n.pending = newPending(n.cfg.MaxPendingBytes, n.cfg.MaxPending, n.vital.Boot)
 	n.apply = newApplyLoop(n.cfg.ID, n.machine, applied, n.pending, n.mender.read, n.Fail)

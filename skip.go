@@ -11,7 +11,7 @@ import (
 // skip lets a member without a machine go on above a slot: of a snapshot it needs the first chunk alone, which says who the members are at that slot or later. That enough others hold what it skips, the
 // core has seen to.
 func (in *incoming) skip(to paxos.Slot) error {
-	h, err := snapshot.ReadHeader(in.chunk, fetchTries)
+	h, err := snapshot.ReadHeader(in.fetch, fetchTries)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package synod
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ type gallery struct {
 	photos    []map[byte]*photos // by node and machine
 	installed chan Installed
 	rate      int64
+	size      int             // of a photo; 0 for photoBytes
 	disks     map[int]disk.FS // by node; the real one if none is named
 }
 
@@ -70,9 +72,9 @@ func hang(t *testing.T, kind string, files disk.FS, dir string) (StateMachine, m
 	return m, map[byte]*photos{mixedCabinet: &c.photos, mixedAlbum: &a.photos}
 }
 
-// photo is a command of photoBytes for one of a node's machines.
+// photo is a command for one of a node's machines.
 func (g *gallery) photo(i int) []byte {
-	data := fmt.Appendf(make([]byte, photoBytes), "%d", i)
+	data := fmt.Appendf(make([]byte, cmp.Or(g.size, photoBytes)), "%d", i)
 	if g.kind == "several" {
 		return Address(byte(1+i%2), data)
 	}
@@ -93,7 +95,7 @@ func (g *gallery) take(node *Node, bytes int) {
 			}
 		})
 	}
-	for i := range bytes / photoBytes {
+	for i := range bytes / cmp.Or(g.size, photoBytes) {
 		numbers <- i
 	}
 	close(numbers)

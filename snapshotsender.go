@@ -29,7 +29,8 @@ type outgoing struct {
 	replaced chan struct{}
 	slot     paxos.Slot // of the image; guarded by s.mu
 	index    uint32     // of the chunk at hand
-	asked    bool       // it has been asked for and not sent
+	wanted   uint32     // the index that was asked for last
+	asked    bool       // it has not been sent since
 }
 
 const (
@@ -130,9 +131,9 @@ func (o *outgoing) send() (err error) {
 	return taken.writeTo(h, o.emit)
 }
 
-// emit holds a chunk until the next one is asked for, and sends it each time it is asked for itself.
+// emit holds a chunk until a later one is asked for, and sends it each time it is asked for itself. It passes over chunks below the one that is asked for: the receiver has them.
 func (o *outgoing) emit(chunk []byte) error {
-	for {
+	for o.index >= o.wanted {
 		if o.asked {
 			if err := o.deliver(chunk); err != nil {
 				return err
@@ -140,17 +141,22 @@ func (o *outgoing) emit(chunk []byte) error {
 			o.asked = false
 		}
 		index, err := o.await()
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case index == o.index:
-			o.asked = true
-		case index == o.index+1 && index != fetchEnd:
-			o.index, o.asked = index, true
-			return nil
-		default:
+		}
+		if index == fetchEnd || index < o.index {
 			return errTransferOver
 		}
+		o.wanted, o.asked = index, true
+	}
+	o.index++
+	select {
+	case <-o.replaced:
+		return errTransferOver
+	case <-o.s.n.done:
+		return ErrClosed
+	default:
+		return nil
 	}
 }
 

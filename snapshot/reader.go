@@ -147,6 +147,28 @@ func FileSource(file io.ReaderAt) Source {
 	}
 }
 
+// Count returns how many chunks lie one behind the other in a file, up to its end or to one without a payload, and how many bytes they have. It goes by their lengths alone: what they hold may be damaged.
+func Count(file io.ReaderAt) (chunks uint32, bytes int64, err error) {
+	var head [headBytes]byte
+	var last [1]byte
+	for {
+		err := readFull(file, head[:], bytes)
+		length := binary.LittleEndian.Uint32(head[:])
+		size := headBytes + int64(length) + hashBytes
+		if err == nil && length <= PayloadBytesMax {
+			err = readFull(file, last[:], bytes+size-1)
+		}
+		switch {
+		case errors.Is(err, ErrDamaged), length == 0, length > PayloadBytesMax:
+			return chunks, bytes, nil
+		case err != nil:
+			return chunks, bytes, err
+		}
+		chunks++
+		bytes += size
+	}
+}
+
 func readFull(file io.ReaderAt, p []byte, offset int64) error {
 	n, err := file.ReadAt(p, offset)
 	switch {
