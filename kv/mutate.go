@@ -109,7 +109,7 @@ func (w *writer) write(v *version, prior version) error {
 	w.size += v.cost()
 	w.row = appendChangeKey(w.row[:0], v.at)
 	w.value = appendChange(w.value[:0], &c)
-	if err := w.batch.Set(w.row, w.value, nil); err != nil {
+	if err := w.changeRows.Set(w.row, w.value, nil); err != nil {
 		return err
 	}
 	w.db.newest.put(v)
