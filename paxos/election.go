@@ -74,6 +74,7 @@ func (e *election) tick() {
 	e.observe(e.r.acceptor.promised)
 	e.judge()
 	e.round++
+	e.r.retention.note()
 	m := e.r.retention.sign(&Message{Kind: Heartbeat, Number: e.round, Chosen: e.r.learner.prefix})
 	if e.r.proposer.phase == leading {
 		m.Ballot = e.r.proposer.ballot

@@ -42,9 +42,7 @@ func (l *learner) onInstalled(slot Slot, known []*Configuration) {
 		panic(Violation("a snapshot of slot %d was installed without the configurations that go with it", slot))
 	}
 	l.r.membership.adopt(known)
-	if slot >= l.r.retention.lacking {
-		l.r.retention.lacking = 0
-	}
+	l.r.retention.onInstalled(slot)
 	if slot <= l.prefix {
 		l.r.refresh()
 		return

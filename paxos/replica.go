@@ -229,7 +229,7 @@ func New(cfg Config, stable Stable) (*Replica, error) {
 	r.election = newElection(r)
 	r.admission = newAdmission(cfg.Limits)
 	r.forwarder = newForwarder(r)
-	r.retention = retention{r: r, lacking: stable.Lacking, released: stable.Released}
+	r.retention = retention{r: r, lacking: stable.Lacking, released: stable.Released, secured: stable.Applied, noted: stable.Applied}
 	r.reader = reader{r: r, number: r.firstNumber()}
 	r.learner.onMembership()
 	return r, nil

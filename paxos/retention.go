@@ -15,9 +15,13 @@ type retention struct {
 	lacking  Slot    // the machine has lost what lies up to here: it holds nothing until that is installed; 0 if it has lost nothing
 	claims   []claim // of the members of the configurations that matter
 	released Slot    // enough learners hold everything up to here
+
+	secured Slot // this node holds everything up to here, and its log says durably that it is chosen
+	noted   Slot // up to here, once the record at notedAt is durable
+	notedAt LSN
 }
 
-// claim is up to where a member holds everything, in its log or as the state of its machine, durably.
+// claim is up to where a member holds everything, in its log or as the state of its machine, durably, and will know after a restart that it does.
 type claim struct {
 	identity
 	held Slot
@@ -28,7 +32,30 @@ func (rt *retention) held() Slot {
 	if rt.r.cfg.NoMachine || rt.lacking > 0 {
 		return 0
 	}
-	return rt.r.learner.delivered
+	if rt.notedAt <= rt.r.gate.durable {
+		rt.secured = rt.noted
+	}
+	return rt.secured
+}
+
+// note writes down how far everything is chosen, where others rely on what this node holds. Of the last slots its log has the votes alone: were everybody to restart, after the others have forgotten these
+// slots or those who governed them are gone, nobody could tell any more that what they have is chosen.
+func (rt *retention) note() {
+	delivered, first := rt.r.learner.delivered, rt.r.membership.latest().First
+	handsOver := rt.noted+1 < first && first <= delivered+1
+	if rt.r.cfg.NoMachine || delivered <= rt.noted || !handsOver && !rt.applies() {
+		return
+	}
+	rt.held()
+	rt.noted, rt.notedAt = delivered, rt.r.acceptor.note()
+}
+
+// onInstalled takes note that the machine's state holds everything up to a slot.
+func (rt *retention) onInstalled(slot Slot) {
+	if slot >= rt.lacking {
+		rt.lacking = 0
+	}
+	rt.secured, rt.noted = max(rt.secured, slot), max(rt.noted, slot)
 }
 
 // sign puts on a heartbeat what this node holds, and what it knows to be released. Where there is no witness, and nobody was ever a member who is none any more, nobody asks.

@@ -99,12 +99,54 @@ func TestALearnerHoldsWhatIsDurableAndNoMore(t *testing.T) {
 	}
 	l.sync()
 	l.ticks(2)
+	if m := l.sent(Heartbeat)[0].Message; m.Slot != 0 {
+		t.Errorf("it is about to write down that all is chosen, and its heartbeat says %+v", m)
+	}
+	l.sync()
+	l.ticks(2)
 	if m := l.sent(Heartbeat)[0].Message; m.Slot != 2 {
 		t.Errorf("all is durable, and its heartbeat says %+v", m)
 	}
 	l.receive(2, &Message{Kind: Heartbeat, Number: 1})
 	if m := l.sentOne(HeartbeatReply, 2); m.Slot != 2 {
 		t.Errorf("its answer says %+v", m)
+	}
+}
+
+// Of the last slots a log has the votes alone. Whoever has forgotten them because this learner holds them cannot tell it any more that they are chosen.
+func TestWhatALearnerSaysItHoldsItKnowsToBeChosenAfterARestart(t *testing.T) {
+	cfg := loneConfig(t, 1, 3)
+	cfg.Founders = configurationOf(t, 0, 0, FullMember, FullMember, Acceptor)
+	l := newLone(t, cfg)
+	l.accept(2, voteFor(ballotLow, 1, "a"))
+	l.receive(2, &Message{Kind: Commit, Ballot: ballotLow, Chosen: 1})
+	for range 3 {
+		l.sync()
+		l.ticks(1)
+	}
+	held := l.sent(Heartbeat)[0].Message.Slot
+	if held != 1 {
+		t.Errorf("it holds slot 1, and says slot %d", held)
+	}
+	if after := newLone(t, cfg, l.log...).r.Status(); after.Chosen < held {
+		t.Errorf("it has said that it holds slot %d, and after a restart knows slot %d to be chosen", held, after.Chosen)
+	}
+}
+
+// Those who governed the slots before a change of the membership end when its successors hold them: nobody else could ever choose anything there.
+func TestWhoeverTakesOverKnowsAfterARestartThatAllBeforeIsChosen(t *testing.T) {
+	l := loneAmongThree(t, 1)
+	l.accept(2, &Record{Kind: RecordAccept, Slot: 1, Ballot: ballotLow, Value: chosenChange(1, changeOf(0, fullMembers(1, 2)...)).Value})
+	l.accept(2, &Record{Kind: RecordAccept, Slot: 2, Ballot: ballotLow})
+	l.receive(2, &Message{Kind: Commit, Ballot: ballotLow, Chosen: 2})
+	for range 3 {
+		l.sync()
+		l.ticks(1)
+	}
+	held := l.sent(Heartbeat)[0].Message.Slot
+	after := newLone(t, l.r.cfg, l.log...).r.Status()
+	if held != 2 || after.Chosen != 2 {
+		t.Errorf("it says that it holds slot %d, and after a restart knows slot %d to be chosen, want 2, 2", held, after.Chosen)
 	}
 }
 
@@ -159,6 +201,7 @@ func TestAWitnessComingKeepsTheLogAndOneGoneSetsItFree(t *testing.T) {
 	learnAll := func(records ...*Record) {
 		l.learn(records...)
 		l.ticks(2)
+		l.sync()
 	}
 	if got := l.r.Status().TrimLimit; got != noLimit {
 		t.Fatalf("there is no witness, and the limit is %d", got)
