@@ -70,9 +70,9 @@ func (m *member) open(log *wal.Log) error {
 	if _, last := log.Slots(); m.saved.applied > max(last, m.ledger.trimmed) {
 		m.w.violate("a machine belongs to its log", "member %d has applied slot %d, its log ends at slot %d and is trimmed to slot %d", m.id, m.saved.applied, last, m.ledger.trimmed)
 	}
-	cfg := paxos.Config{Self: m.id, Incarnation: vital.Incarnation, Boot: m.boot, Founders: m.w.config, Seed: splitmix(m.w.seed) + uint64(m.boot),
+	cfg := paxos.Config{Self: m.id, Incarnation: vital.Incarnation, Boot: m.boot, Founders: m.w.config, Seed: splitmix(m.w.seed) + uint64(m.boot), NoMachine: m.bare,
 		HeartbeatTicks: m.w.cfg.HeartbeatTicks, SuspectTicks: m.w.cfg.SuspectTicks, ResendTicks: m.w.cfg.ResendTicks, Limits: m.w.cfg.Limits}
-	stable := paxos.Stable{Promised: vital.Promised, Applied: m.saved.applied, Last: log.Durable(), Configurations: m.known}
+	stable := paxos.Stable{Promised: vital.Promised, Applied: m.holds(), Last: log.Durable(), Released: m.released, Configurations: m.known}
 	replica, err := paxos.New(cfg, stable)
 	if m.wiped {
 		replica, err = m.impostor(cfg, stable, err)
@@ -119,6 +119,9 @@ func (m *member) impostor(cfg paxos.Config, stable paxos.Stable, refusal error) 
 // catchUp applies what the log shows to be chosen beyond the machine's saved state.
 func (m *member) catchUp(log *wal.Log) error {
 	m.machine = m.saved
+	if m.bare {
+		return nil
+	}
 	for slot := m.machine.applied + 1; slot <= m.replica.Delivered(); slot++ {
 		rec, err := log.Read(slot)
 		if err != nil {

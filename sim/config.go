@@ -14,6 +14,7 @@ import (
 type Config struct {
 	Roles          roles // of members 1, 2, …: the founders
 	Spares         int   `json:",omitempty"` // nodes that are none; without any the membership never changes
+	Bare           int   `json:",omitempty"` // the last ones of them have no state machine
 	Phase1, Phase2 int
 	HeartbeatTicks int
 	SuspectTicks   int
@@ -124,6 +125,7 @@ func drawConfig(seed uint64) Config {
 	c.drawFaults(r)
 	c.drawWorkload(r)
 	c.drawMembership(derive(seed, "membership", 0))
+	c.drawRoles(derive(seed, "roles", 0))
 	return c
 }
 
@@ -218,6 +220,69 @@ func (c *Config) drawMembership(r *rand.Rand) {
 	c.Frail = 0
 	c.Faults[Change] = pick(r, 10, 30, 60)
 	c.Faults[Lose] = pick(r, 0, 4, 20)
+}
+
+// drawRoles gives the founders of one cluster in three any roles, and quorums of any sizes, that a configuration allows.
+func (c *Config) drawRoles(r *rand.Rand) {
+	if !oneIn(r, 3) {
+		return
+	}
+	n := len(c.Roles)
+	if c.Spares == 0 {
+		n = 3 + r.IntN(nodesMost-2)
+	}
+	for c.Roles, c.Phase1, c.Phase2 = anyRoles(r, n); c.check() != nil; {
+		c.Roles, c.Phase1, c.Phase2 = anyRoles(r, n)
+	}
+	c.Frail = min(c.Frail, c.acceptors()-max(c.quorums()))
+	if c.Spares > 0 {
+		c.Bare = r.IntN(c.Spares + 1)
+	}
+}
+
+// anyRoles draws roles of members, and quorums that meet.
+func anyRoles(r *rand.Rand, n int) (all roles, phase1, phase2 int) {
+	acceptors := 0
+	for range n {
+		role := pick(r, full, full, full, paxos.Acceptor, paxos.Acceptor, paxos.Learner, paxos.Proposer, paxos.Acceptor|paxos.Learner, paxos.Proposer|paxos.Learner, paxos.Proposer|paxos.Acceptor)
+		all = append(all, role)
+		acceptors += int(role & paxos.Acceptor / paxos.Acceptor)
+	}
+	if acceptors > 0 && oneIn(r, 3) {
+		phase1 = 1 + r.IntN(acceptors)
+		phase2 = acceptors + 1 - phase1
+	}
+	return all, phase1, phase2
+}
+
+// check says why the founders are none that an operator may choose.
+func (c *Config) check() error {
+	config, err := c.founders()
+	if err != nil {
+		return err
+	}
+	return config.CheckRoles()
+}
+
+// founders returns the first configuration.
+func (c *Config) founders() (*paxos.Configuration, error) {
+	members := make([]paxos.Member, len(c.Roles))
+	for i, role := range c.Roles {
+		members[i] = paxos.Member{ID: paxos.NodeID(i + 1), Incarnation: firstIncarnation(i), Roles: role}
+	}
+	config, err := paxos.NewConfiguration(0, members, c.Phase1, c.Phase2)
+	if err != nil {
+		return nil, err
+	}
+	return config.WithWindow(c.Window), nil
+}
+
+// isBare reports whether a node has no state machine: it never learns.
+func (c *Config) isBare(node int) bool {
+	if node < len(c.Roles) {
+		return c.Roles[node]&paxos.Learner == 0
+	}
+	return node >= c.nodes()-c.Bare
 }
 
 // nodesMost is how many nodes a cluster has at most: a partition is a bit for each link.

@@ -76,6 +76,9 @@ func (w *world) actOnProcess(m *member, a Action) bool {
 	case Skew:
 		m.period = int64(a.Arg)
 	case Campaign:
+		if m.bare {
+			return false // it could lead, and nobody lets it: it has not what was chosen
+		}
 		m.step(paxos.Event{Kind: paxos.Campaign})
 	case Change:
 		return w.membership.ask(m, r)

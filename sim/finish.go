@@ -79,7 +79,7 @@ func (w *world) mustServe(i int) bool {
 	return w.inCore(i) && (w.cfg.Spares == 0 || w.membership.isMember(w.members[i]))
 }
 
-// drawCore chooses members that are enough for both quorums and for somebody to propose. Of those that were not to lose anything, all are in it if others have lost something: the
+// drawCore chooses members that are enough for both quorums and for somebody to lead; where there is a witness, all but as many as may be lost. Of those that were not to lose anything, all are in it if others have lost something: the
 // votes of the core may be the only ones left.
 func (w *world) drawCore(r *rand.Rand) (core uint64) {
 	if w.cfg.Spares > 0 {
@@ -107,16 +107,19 @@ func (w *world) drawCore(r *rand.Rand) (core uint64) {
 }
 
 func (w *world) enough(set uint64, acceptors int) bool {
-	var acceptorsOf, proposersOf uint64
+	var acceptorsOf, leadersOf uint64
 	for i, role := range w.cfg.Roles {
 		if role&paxos.Acceptor != 0 {
 			acceptorsOf |= 1 << i
 		}
-		if role&paxos.Proposer != 0 {
-			proposersOf |= 1 << i
+		if role.MayLead() {
+			leadersOf |= 1 << i
 		}
 	}
-	return bits.OnesCount64(set&acceptorsOf) >= acceptors && set&proposersOf != 0
+	if hasWitness(w.config) && len(w.members)-bits.OnesCount64(set) > mayBeLost(w.config) {
+		return false
+	}
+	return bits.OnesCount64(set&acceptorsOf) >= acceptors && set&leadersOf != 0
 }
 
 // finish is what is asked of the core.
@@ -135,7 +138,7 @@ func (f *finish) ask() {
 		if wr := f.writes[i]; wr == nil || wr.at == 0 && wr.forsaken {
 			f.writes[i] = f.w.workload.write(m, uint64(i)<<32|uint64(f.w.now))
 		}
-		if !f.read[i] && m.up() {
+		if !f.read[i] && !m.bare && m.up() {
 			f.read[i] = f.w.workload.read(m)
 		}
 	}
@@ -147,7 +150,13 @@ func (f *finish) done() bool {
 		if !f.w.mustServe(i) {
 			continue
 		}
-		if !m.up() || f.writes[i] == nil || f.writes[i].at == 0 || !f.read[i] || len(m.reads) > 0 {
+		if !m.up() || f.writes[i] == nil || f.writes[i].at == 0 {
+			return false
+		}
+		if m.bare {
+			continue
+		}
+		if !f.read[i] || len(m.reads) > 0 {
 			return false
 		}
 		if applied == 0 {

@@ -154,7 +154,7 @@ func (h *history) durable(m *member, rec *paxos.Record) {
 		h.step(m, spec.Vote{Acceptor: m.acceptor(), Ballot: specBallot(rec.Ballot), Slot: spec.Slot(rec.Slot), Value: s.value(rec)})
 		if b := s.at(rec.Ballot); b != nil {
 			b.votes |= 1 << m.acceptor()
-			h.probeVote(s, b)
+			h.probeVote(m, s, b)
 		}
 	}
 }
@@ -243,6 +243,26 @@ func (h *history) restart(m *member, promised paxos.Ballot) {
 	if !promised.IsZero() {
 		h.step(m, spec.Promise{Acceptor: m.acceptor(), Ballot: specBallot(promised)})
 	}
+}
+
+// find returns where a command was proposed, and in what record; the zero place if it never was.
+func (h *history) find(attempt uint64) (place, *paxos.Record) {
+	for slot := len(h.slots); slot > 0; slot-- {
+		for _, b := range h.slots[slot-1].ballots {
+			number, at := 0, place(0)
+			rec := &paxos.Record{Kind: paxos.RecordAccept, Slot: paxos.Slot(slot), Ballot: b.ballot, Value: paxos.Value(b.value)}
+			err := rec.Value.Commands(func(bytes []byte) {
+				if c, err := decodeCommand(bytes); err == nil && c.attempt == attempt {
+					at = placeOf(rec.Slot, number)
+				}
+				number++
+			})
+			if err == nil && at != 0 {
+				return at, rec
+			}
+		}
+	}
+	return 0, nil
 }
 
 // isChosen reports whether the votes for a value in a slot are enough.

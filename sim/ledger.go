@@ -92,7 +92,7 @@ func (l *ledger) restore(m *member, log *wal.Log, replica *paxos.Replica) error 
 		} else if !bytes.Equal(l.records[lsn-1].Seal(), rec.Seal()) {
 			m.w.violate("the log holds what was written", "member %d finds another record at %d than it has written: %v of slot %d", m.id, lsn, rec.Kind, rec.Slot)
 		}
-		if rec.Slot == 0 || rec.Slot > m.saved.applied {
+		if rec.Slot == 0 || rec.Slot > m.holds() {
 			replica.Restore(lsn, rec)
 		}
 		return nil

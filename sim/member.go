@@ -21,7 +21,9 @@ type member struct {
 
 	incarnation paxos.Incarnation // of the disk
 	boot        uint32
+	bare        bool       // it has no machine
 	saved       machine    // durable
+	released    paxos.Slot // enough learners hold everything up to here; durable
 	intent      paxos.Slot // of a snapshot that is being installed; durable
 	ledger      ledger
 	dead        bool                   // it will never start again
@@ -45,6 +47,7 @@ type member struct {
 	retries  []*write
 	fetching bool       // a snapshot
 	skipped  paxos.Slot // up to where the last one goes
+	skip     paxos.Slot // without a machine: up to where the snapshot that is fetched is to say who the members are
 	reads    []readRequest
 
 	idle     bool // evIdle is under way,
@@ -69,14 +72,27 @@ var errInjected = errors.New("input/output error")
 func firstIncarnation(index int) paxos.Incarnation { return paxos.Incarnation(index + 101) }
 
 func newMember(w *world, index int) *member {
-	return &member{w: w, index: index, id: paxos.NodeID(index + 1), incarnation: firstIncarnation(index), disk: newDisk(), rand: derive(w.seed, "member", index)}
+	return &member{w: w, index: index, bare: w.cfg.isBare(index), id: paxos.NodeID(index + 1), incarnation: firstIncarnation(index), disk: newDisk(), rand: derive(w.seed, "member", index)}
 }
 
 // wipe replaces the disk by an empty one, which will be formatted in another incarnation.
 func (m *member) wipe() {
-	m.disk, m.ledger, m.saved, m.intent = newDisk(), ledger{}, machine{}, 0
+	m.loseDisk()
 	m.wiped = true
 	m.incarnation += 1000
+}
+
+// loseDisk puts an empty one in its place.
+func (m *member) loseDisk() {
+	m.disk, m.ledger, m.saved, m.released, m.intent, m.known = newDisk(), ledger{}, machine{}, 0, 0, nil
+}
+
+// holds returns the slot up to which the member needs nobody's log any more: its machine has it durably, or without one the log is trimmed.
+func (m *member) holds() paxos.Slot {
+	if m.bare {
+		return m.ledger.trimmed
+	}
+	return m.saved.applied
 }
 
 // drawn returns a generator for what an action draws itself.
@@ -140,6 +156,9 @@ func (m *member) perform() {
 	for _, rj := range fx.Rejected {
 		m.w.workload.rejected(m, rj)
 	}
+	for _, id := range fx.Decided {
+		m.w.workload.decided(m, id)
+	}
 	for _, rr := range fx.Reads {
 		m.probing = 0
 		m.w.workload.ready(m, rr)
@@ -178,7 +197,7 @@ func (m *member) forgetSome() {
 func (m *member) send(out paxos.Outgoing) {
 	if !m.wiped {
 		m.w.history.say(m, out.Message)
-		m.w.probeSent(m, out.Message)
+		m.w.probeSent(m, out)
 	}
 	if !m.w.network.send(m, out) {
 		m.unsent = append(m.unsent, out.Message)
@@ -213,6 +232,9 @@ func (m *member) tick() {
 	m.w.workload.retry(m)
 	if m.up() {
 		m.step(paxos.Event{Kind: paxos.Tick})
+	}
+	if m.up() {
+		m.retire()
 	}
 }
 
@@ -260,11 +282,12 @@ func (m *member) deliver(records []*paxos.Record) {
 	}
 	for _, rec := range records {
 		m.ledger.delivered(m, rec)
-		if rec.Slot > m.skipped { // else it was installed, and the replica had learned of it before it was told
+		if rec.Slot > m.skipped && !m.bare { // else it was installed, and the replica had learned of it before it was told
 			m.chosen = append(m.chosen, rec)
 		}
 	}
 	switch {
+	case m.bare:
 	case m.w.cfg.ApplyDelay == 0:
 		m.onApply()
 	case !m.applying:
@@ -342,8 +365,8 @@ func (m *member) onFetch() {
 // describe says how far a member that is up has come.
 func (m *member) describe() string {
 	s := m.replica.Status()
-	return fmt.Sprintf("member %d: leader %d at %v, recovered %v, chosen %d, applied %d, records %d of %d durable, %d writes and %d reads wait",
-		m.id, s.Leader, s.Ballot, s.Recovered, s.Chosen, m.machine.applied, s.Durable, s.Appended, len(m.writes), len(m.reads))
+	return fmt.Sprintf("member %d (%v): leader %d at %v, recovered %v, chosen %d, applied %d, trimmed %d, released %d, records %d of %d durable, %d writes and %d reads wait",
+		m.id, m.roles(), s.Leader, s.Ballot, s.Recovered, s.Chosen, m.machine.applied, m.ledger.trimmed, s.Released, s.Durable, s.Appended, len(m.writes), len(m.reads))
 }
 
 // watchLeader sees a leadership of this member end.

@@ -18,6 +18,7 @@ type membership struct {
 	wishes   []wish                 // by number
 	lost     map[paxos.Incarnation]bool
 	acceptor map[paxos.Incarnation]spec.Acceptor // incarnations are unique over all nodes
+	handed   uint32                              // epochs below this one have been handed over: nobody needs their members any more
 }
 
 // wish is a change that somebody has asked for.
@@ -121,13 +122,22 @@ func (s *membership) ask(m *member, r *rand.Rand) bool {
 	if oneIn(r, 8) && c.Replaces > 0 { // of what it has not heard for long
 		c.Replaces--
 	}
-	next, err := paxos.NewConfiguration(c.Replaces+1, c.Members, 0, 0)
-	if err != nil || !s.works(next) {
+	if n := countAcceptors(c.Members); n > 0 && oneIn(r, 4) {
+		c.Phase1 = 1 + r.IntN(n)
+		c.Phase2 = n + 1 - c.Phase1
+	}
+	next, err := paxos.NewConfiguration(c.Replaces+1, c.Members, c.Phase1, c.Phase2)
+	if err != nil || next.CheckRoles() != nil || !s.works(next) || slices.ContainsFunc(c.Members, s.isOfThePast) {
 		return false
 	}
 	s.wishes = append(s.wishes, wish{change: c, next: next})
 	m.step(paxos.Event{Kind: paxos.Reconfigure, Change: c})
 	return true
+}
+
+// isOfThePast reports whether somebody has missed a handover: those whom he knows may all be gone.
+func (s *membership) isOfThePast(as paxos.Member) bool {
+	return s.w.members[as.ID-1].epoch() < s.handed && s.latest().Index(as.ID) < 0
 }
 
 // draw returns whom an administrator wants instead of the members that it knows of.
@@ -174,6 +184,9 @@ func (s *membership) member(r *rand.Rand, i int, latest *paxos.Configuration) pa
 	}
 	if oneIn(r, 12) {
 		as.Roles = pick(r, full, full, paxos.Learner, paxos.Proposer|paxos.Learner, paxos.Acceptor, 0)
+	}
+	if m.bare && as.Roles&paxos.Learner != 0 {
+		as.Roles = pick(r, paxos.Acceptor, paxos.Acceptor, paxos.Proposer, paxos.Proposer|paxos.Acceptor)
 	}
 	return as
 }
@@ -238,10 +251,61 @@ func (m *member) lose(r *rand.Rand) bool {
 	if m.up() {
 		m.powerFails(r)
 	}
-	m.disk, m.ledger, m.saved, m.intent, m.known = newDisk(), ledger{}, machine{}, 0, nil
+	m.renew()
+	return true
+}
+
+// renew gives a node a new disk, in another incarnation.
+func (m *member) renew() {
+	m.loseDisk()
 	m.newcomer = true
 	m.incarnation += incarnationStep
+}
+
+// retire ends a node that has been removed as soon as the others hold all that was chosen while it was a member, and takes its disk: it is needed no longer. An administrator who wants it back on that disk comes first.
+func (m *member) retire() {
+	_, latest, removed := m.replica.Membership()
+	if m.wiped || !removed || !m.replica.HandedOver() || m.w.cfg.Faults[Lose] == 0 {
+		return
+	}
+	s := m.w.membership
+	handed := s.handed
+	if latest == s.latest() && len(s.open()) == 0 && s.hearEachOther() {
+		s.handed = latest.Epoch
+	}
+	s.lost[m.incarnation] = true
+	if len(s.lost) > lossesMost || !s.mayLose() {
+		delete(s.lost, m.incarnation)
+		s.handed = handed
+		return
+	}
+	m.w.reach(memberRetired)
+	m.kill(m.rand)
+	m.renew()
+}
+
+// hearEachOther reports whether no member of the latest configuration knows, or will come by in the log, another disk of one of the others: it would not listen to that one.
+func (s *membership) hearEachOther() bool {
+	latest := s.latest()
+	for _, as := range latest.Members {
+		for _, c := range s.made[max(s.w.members[as.ID-1].epoch(), 1)-1:] { // it knows two
+			for _, other := range latest.Members {
+				if i := c.Index(other.ID); i >= 0 && c.Members[i].Incarnation != other.Incarnation {
+					return false
+				}
+			}
+		}
+	}
 	return true
+}
+
+// roles are the member's in the latest configuration.
+func (m *member) roles() paxos.Role {
+	latest := m.w.membership.latest()
+	if i := latest.Index(m.id); i >= 0 {
+		return latest.Members[i].Roles
+	}
+	return 0
 }
 
 // meet lets a node with a new disk ask the others what it has to know of the membership. It reports whether there is anything.
@@ -264,25 +328,40 @@ func (m *member) replaced() bool {
 	return i >= 0 && latest.Members[i].Incarnation != m.incarnation
 }
 
-// works reports whether enough members of a configuration have not lost their disks.
+// works reports whether no more members of a configuration have lost their disks than may, and the others are enough.
 func (s *membership) works(c *paxos.Configuration) bool {
 	return s.enough(c, func(who paxos.Member) bool { return !s.lost[who.Incarnation] })
 }
 
+func countAcceptors(members []paxos.Member) (n int) {
+	for _, m := range members {
+		if m.Roles&paxos.Acceptor != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// mayBeLost returns how many disks of a configuration's members may be lost for good.
+func mayBeLost(c *paxos.Configuration) int { return countAcceptors(c.Members) - c.Phase1 }
+
+func hasWitness(c *paxos.Configuration) bool {
+	return slices.ContainsFunc(c.Members, func(m paxos.Member) bool { return m.Roles.IsWitness() })
+}
+
 func (s *membership) enough(c *paxos.Configuration, has func(paxos.Member) bool) bool {
-	acceptors, proposers := 0, 0
+	var those []paxos.Member
+	leaders := 0
 	for _, m := range c.Members {
 		if !has(m) {
 			continue
 		}
-		if m.Roles&paxos.Acceptor != 0 {
-			acceptors++
-		}
-		if m.Roles&paxos.Proposer != 0 {
-			proposers++
+		those = append(those, m)
+		if m.Roles.MayLead() {
+			leaders++
 		}
 	}
-	return acceptors >= max(c.Phase1, c.Phase2) && proposers > 0
+	return countAcceptors(those) >= max(c.Phase1, c.Phase2) && leaders > 0 && len(c.Members)-len(those) <= mayBeLost(c)
 }
 
 // mayLose reports whether every configuration that may still be needed works: those of all slots that some member of the latest one may have to learn, and those that may follow.
@@ -290,11 +369,11 @@ func (s *membership) mayLose() bool {
 	low := paxos.Slot(slotsMost)
 	for _, as := range s.latest().Members {
 		if m := s.w.members[as.ID-1]; !s.lost[as.Incarnation] {
-			low = min(low, m.saved.applied)
+			low = min(low, m.holds())
 		}
 	}
 	for i, c := range s.made {
-		if last := i == len(s.made)-1; (last || s.made[i+1].First > low+1) && !s.works(c) {
+		if last := i == len(s.made)-1; c.Epoch >= s.handed && (last || s.made[i+1].First > low+1) && !s.works(c) {
 			return false
 		}
 	}
@@ -325,7 +404,7 @@ func (s *membership) drawCore(r *rand.Rand) (core uint64) {
 		m := s.w.members[as.ID-1]
 		return s.isMember(m) && !m.newcomer && m.saved.applied+1 >= latest.First
 	}
-	if len(s.open()) > 0 || !s.enough(latest, knows) || oneIn(r, 2) {
+	if len(s.open()) > 0 || slices.ContainsFunc(s.made, hasWitness) || !s.enough(latest, knows) || oneIn(r, 2) {
 		return 1<<len(s.w.members) - 1
 	}
 	s.w.reach(membersAlone)

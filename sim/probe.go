@@ -77,6 +77,13 @@ const (
 	handedOver
 	twoConfigurations
 	membersAlone
+	memberRetired
+	witnessDecided
+	witnessServed
+	witnessTrimmed
+	skippedAhead
+	readAtReplica
+	gatewayTold
 	probes
 )
 
@@ -148,6 +155,13 @@ var probeNames = [probes]string{
 	handedOver:            "a leader that is no member any more hands over",
 	twoConfigurations:     "slots of two configurations are under way at once",
 	membersAlone:          "the latest members go on without all others",
+	memberRetired:         "a removed member ends when the others hold what it has",
+	witnessDecided:        "a witness's vote decides a slot",
+	witnessServed:         "a witness serves a member that learns",
+	witnessTrimmed:        "a member without a machine trims what is released",
+	skippedAhead:          "a member without a machine skips what nobody has in the log",
+	readAtReplica:         "a read replica serves a read",
+	gatewayTold:           "a member without a machine is told that its command is chosen",
 }
 
 func (p probe) String() string { return probeNames[p] }
@@ -190,7 +204,7 @@ func (h *history) probeProposal(s *slotHistory, rec *paxos.Record) {
 }
 
 // probeVote looks at a slot that has got a vote.
-func (h *history) probeVote(s *slotHistory, b *ballotHistory) {
+func (h *history) probeVote(m *member, s *slotHistory, b *ballotHistory) {
 	for i := range s.ballots {
 		other := &s.ballots[i]
 		switch {
@@ -201,11 +215,14 @@ func (h *history) probeVote(s *slotHistory, b *ballotHistory) {
 			h.w.reach(chosenTwice)
 		}
 	}
+	if h.w.cfg.Spares == 0 && bits.OnesCount64(b.votes) == h.phase2 && h.w.config.Members[m.index].Roles.IsWitness() {
+		h.w.reach(witnessDecided)
+	}
 }
 
 // probeSent looks at a message that a member sends, and at the event that it answers.
-func (w *world) probeSent(by *member, m *paxos.Message) {
-	ev := by.event
+func (w *world) probeSent(by *member, out paxos.Outgoing) {
+	ev, m := by.event, out.Message
 	switch m.Kind {
 	case paxos.Prepare:
 		if ev.Kind == paxos.Received && ev.Message.Kind == paxos.Promise {
@@ -246,6 +263,9 @@ func (w *world) probeSent(by *member, m *paxos.Message) {
 			w.reach(learnedInSteps)
 		}
 	case paxos.Learned:
+		if by.bare && len(m.Records) > 0 && !w.members[out.To-1].bare {
+			w.reach(witnessServed)
+		}
 		if ev.Kind == paxos.Received && ev.Message.Kind == paxos.Accept {
 			w.reach(acceptOfChosenSlot)
 		}

@@ -9,12 +9,25 @@ import "synod.dev/synod/paxos"
 func (m *member) trim() {
 	upto := m.w.savedByAll()
 	if keep := m.w.cfg.TrimKeep; keep >= 0 {
-		upto = m.saved.applied - min(m.saved.applied, paxos.Slot(keep))
+		has := m.saved.applied
+		if m.bare && m.up() {
+			has = m.replica.Delivered()
+		}
+		upto = has - min(has, paxos.Slot(keep))
 	}
-	if !m.serves() || upto <= m.ledger.trimmed {
+	if !m.serves() {
 		return
 	}
-	m.trimTo(upto)
+	if upto = m.release(upto); upto > m.ledger.trimmed && m.trimTo(upto) && m.bare {
+		m.w.reach(witnessTrimmed)
+	}
+}
+
+// release makes durable what enough learners hold, before the log is trimmed by that, and returns how far it may be.
+func (m *member) release(upto paxos.Slot) paxos.Slot {
+	s := m.replica.Status()
+	m.released = s.Released
+	return min(upto, s.TrimLimit)
 }
 
 // trimTo reports whether the member has survived it.
@@ -38,7 +51,7 @@ func (m *member) fetchSnapshot(t paxos.Transfer) {
 	if m.fetching {
 		return
 	}
-	m.fetching = true
+	m.fetching, m.skip = true, t.Skip
 	m.w.queue.push(event{at: m.w.now + 1 + around(m.rand, 10*(m.w.cfg.DelayLeast+m.w.cfg.DelayMean)), kind: evInstall, member: uint8(m.index), life: m.life, arg: int32(t.Peer) - 1})
 }
 
@@ -46,7 +59,11 @@ func (m *member) fetchSnapshot(t paxos.Transfer) {
 func (m *member) onSnapshot(from *member) {
 	m.fetching = false
 	slot := from.saved.applied
-	if !from.serves() || m.w.network.link(from.index, m.index).cut || slot <= m.machine.applied {
+	if m.bare {
+		m.skipAhead(from)
+		return
+	}
+	if !from.serves() || from.bare || m.w.network.link(from.index, m.index).cut || slot <= m.machine.applied {
 		return
 	}
 	m.intent = slot
@@ -75,6 +92,29 @@ func (m *member) onSnapshot(from *member) {
 	m.skipTo(slot)
 	m.w.reach(snapshotInstalled)
 	m.step(paxos.Event{Kind: paxos.Installed, Slot: slot, Configurations: from.replica.Configurations()})
+}
+
+// skipAhead lets a member without a machine forget what it need not have, if a peer can say who the members are there. A crash may come when it knows that, and when it has forgotten.
+func (m *member) skipAhead(from *member) {
+	if !from.serves() || from.bare || m.w.network.link(from.index, m.index).cut || from.machine.applied < m.skip || m.skip <= m.ledger.trimmed {
+		return
+	}
+	crash := m.w.cfg.Faults[Crash] > 0 && !m.w.calm && oneIn(m.rand, 2)
+	m.keep(from.replica.Configurations())
+	m.release(m.skip)
+	if crash && oneIn(m.rand, 2) {
+		m.powerFails(m.rand)
+		return
+	}
+	if !m.trimTo(m.skip) {
+		return
+	}
+	if crash {
+		m.powerFails(m.rand)
+		return
+	}
+	m.w.reach(skippedAhead)
+	m.step(paxos.Event{Kind: paxos.Installed, Slot: m.skip, Configurations: from.replica.Configurations()})
 }
 
 // skipTo drops what the machine was to apply and has from the snapshot. Of the writes of this member's clients nobody knows which are in it.

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"math/rand/v2"
+	"slices"
 
 	"synod.dev/synod/paxos"
 )
@@ -98,7 +99,7 @@ func (l *workload) propose(m *member, wr *write) {
 
 // read begins a client's read at a member.
 func (l *workload) read(m *member) bool {
-	if !m.serves() || len(m.reads) >= requestsMost {
+	if !m.serves() || m.bare || len(m.reads) >= requestsMost {
 		return false
 	}
 	l.reads++
@@ -132,6 +133,22 @@ func (l *workload) applied(m *member, rec *paxos.Record, number int, c command) 
 			l.w.reach(commandAdopted)
 		}
 	}
+	l.answer(m, t.write, at)
+}
+
+// decided takes note that a member without a machine is told that a command is chosen, and answers its client.
+func (l *workload) decided(m *member, number uint64) {
+	t := &l.attempts[number]
+	if !slices.Contains(m.writes, t.write) {
+		return // told once more
+	}
+	at, rec := l.w.history.find(number)
+	if at == 0 {
+		l.w.violate("what is said to be chosen is", "member %d is told that attempt %d is chosen, which nobody has proposed", m.id, number)
+		return
+	}
+	l.w.history.learn(m, rec)
+	l.w.reach(gatewayTold)
 	l.answer(m, t.write, at)
 }
 
@@ -233,6 +250,9 @@ func (l *workload) serve(m *member) {
 		l.served++
 		if leader, _ := m.replica.Leader(); leader != m.id {
 			l.w.reach(readAtFollower)
+			if m.roles() == paxos.Learner {
+				l.w.reach(readAtReplica)
+			}
 		}
 	}
 	m.reads = rest

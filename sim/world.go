@@ -54,15 +54,10 @@ const calmDelay = 100
 
 func newWorld(seed uint64, cfg Config, to io.Writer) (*world, error) {
 	w := &world{seed: seed, cfg: cfg, hash: splitmix(seed)}
-	members := make([]paxos.Member, len(cfg.Roles))
-	for i, role := range cfg.Roles {
-		members[i] = paxos.Member{ID: paxos.NodeID(i + 1), Incarnation: firstIncarnation(i), Roles: role}
-	}
 	var err error
-	if w.config, err = paxos.NewConfiguration(0, members, cfg.Phase1, cfg.Phase2); err != nil {
+	if w.config, err = cfg.founders(); err != nil {
 		return nil, err
 	}
-	w.config = w.config.WithWindow(cfg.Window)
 	w.trace = newTrace(w, to)
 	w.membership = newMembership(w)
 	w.history, w.network, w.workload = newHistory(w), newNetwork(w), newWorkload(w)
@@ -283,7 +278,7 @@ func (w *world) isFrail(m *member) bool {
 func (w *world) savedByAll() paxos.Slot {
 	least := paxos.Slot(slotsMost)
 	for _, m := range w.members {
-		if !m.dead && !m.wiped && !m.newcomer {
+		if !m.dead && !m.wiped && !m.newcomer && !m.bare {
 			least = min(least, m.saved.applied)
 		}
 	}
