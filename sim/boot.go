@@ -118,7 +118,7 @@ func (m *member) impostor(cfg paxos.Config, stable paxos.Stable, refusal error) 
 
 // catchUp applies what the log shows to be chosen beyond the machine's saved state.
 func (m *member) catchUp(log *wal.Log) error {
-	m.machine = m.saved
+	m.machine = m.saved.load(m.w.cfg.Sessions > 0)
 	if m.bare {
 		return nil
 	}

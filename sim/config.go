@@ -43,6 +43,12 @@ type Config struct {
 	ValueBytes  int // at most, beyond the least that a command takes
 	Sources     int
 	Patience    int64 // after which a client gives up, not knowing
+
+	Sessions        int   `json:",omitempty"` // clients that have them
+	SessionShare    int   `json:",omitempty"` // of requests
+	SessionTTL      int64 `json:",omitempty"`
+	SessionPatience int64 `json:",omitempty"` // after which a client asks again, somebody else
+	ClockMost       int64 `json:",omitempty"` // clocks are at most so much ahead or behind
 }
 
 // tickMicros is one tick of a clock that goes right.
@@ -126,6 +132,7 @@ func drawConfig(seed uint64) Config {
 	c.drawWorkload(r)
 	c.drawMembership(derive(seed, "membership", 0))
 	c.drawRoles(derive(seed, "roles", 0))
+	c.drawSessions(derive(seed, "sessions", 0))
 	return c
 }
 
@@ -238,6 +245,19 @@ func (c *Config) drawRoles(r *rand.Rand) {
 	if c.Spares > 0 {
 		c.Bare = r.IntN(c.Spares + 1)
 	}
+}
+
+// drawSessions has clients with sessions in one cluster of three.
+func (c *Config) drawSessions(r *rand.Rand) {
+	if !oneIn(r, 3) {
+		return
+	}
+	suspect := int64(c.SuspectTicks * tickMicros)
+	c.Sessions = pick(r, 1, 3, 10)
+	c.SessionShare = pick(r, 100, 300, 700)
+	c.SessionTTL = suspect * pick[int64](r, 1, 5, 20, 1000)
+	c.SessionPatience = suspect * pick[int64](r, 1, 2, 8) / 2
+	c.ClockMost = c.SessionTTL * pick[int64](r, 0, 1, 3) / 4
 }
 
 // anyRoles draws roles of members, and quorums that meet.

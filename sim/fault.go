@@ -33,6 +33,8 @@ func (w *world) act(a Action) {
 		done = w.workload.write(m, a.Draw) != nil
 	case Read:
 		done = w.workload.read(m)
+	case Call:
+		done = w.workload.call(m, a.Draw)
 	case Start, CrashBoot, Wipe, Lose:
 		done = w.actOnDisk(m, a)
 	case Crash, CrashAmid, Kill, Stop, Pause, FailIO, FillDisk, Stall, Skew, Leap, Campaign, Change:

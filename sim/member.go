@@ -19,6 +19,7 @@ type member struct {
 	disk  *simDisk
 	rand  *rand.Rand
 
+	ahead       int64             // of its clock, microseconds
 	incarnation paxos.Incarnation // of the disk
 	boot        uint32
 	bare        bool       // it has no machine
@@ -72,7 +73,11 @@ var errInjected = errors.New("input/output error")
 func firstIncarnation(index int) paxos.Incarnation { return paxos.Incarnation(index + 101) }
 
 func newMember(w *world, index int) *member {
-	return &member{w: w, index: index, bare: w.cfg.isBare(index), id: paxos.NodeID(index + 1), incarnation: firstIncarnation(index), disk: newDisk(), rand: derive(w.seed, "member", index)}
+	m := &member{w: w, index: index, bare: w.cfg.isBare(index), id: paxos.NodeID(index + 1), incarnation: firstIncarnation(index), disk: newDisk(), rand: derive(w.seed, "member", index)}
+	if most := w.cfg.ClockMost; most > 0 {
+		m.ahead = derive(w.seed, "clock", index).Int64N(2*most+1) - most
+	}
+	return m
 }
 
 // wipe replaces the disk by an empty one, which will be formatted in another incarnation.
@@ -320,8 +325,7 @@ func (m *member) apply(rec *paxos.Record) {
 			m.w.violate("only what was asked for happens", "slot %d holds a command that cannot be read: %v", rec.Slot, err)
 			return
 		}
-		m.machine.apply(c)
-		m.w.workload.applied(m, rec, number, c)
+		m.w.workload.applied(m, rec, number, c, m.machine.apply(c))
 		number++
 	})
 	if err != nil {
@@ -330,9 +334,9 @@ func (m *member) apply(rec *paxos.Record) {
 	if number > 1 {
 		m.w.reach(batchOfSeveral)
 	}
-	m.w.history.state(m, rec.Slot, m.machine.digest)
+	m.w.history.state(m, rec.Slot, m.machine.state())
 	if oneIn(m.rand, m.w.cfg.SaveOneIn) {
-		m.saved = m.machine
+		m.saved = m.machine.save()
 	}
 }
 

@@ -84,6 +84,10 @@ const (
 	skippedAhead
 	readAtReplica
 	gatewayTold
+	sessionExpired
+	retryAnswered
+	retryRefused
+	tableCarried
 	probes
 )
 
@@ -161,6 +165,10 @@ var probeNames = [probes]string{
 	witnessTrimmed:        "a member without a machine trims what is released",
 	skippedAhead:          "a member without a machine skips what nobody has in the log",
 	readAtReplica:         "a read replica serves a read",
+	sessionExpired:        "a session has expired when it is used",
+	retryAnswered:         "a command of a session comes again, and gets its first result",
+	retryRefused:          "a command is tried again in a session that has ended",
+	tableCarried:          "a snapshot carries a table of sessions",
 	gatewayTold:           "a member without a machine is told that its command is chosen",
 }
 

@@ -18,7 +18,7 @@ type Action struct {
 	Draw   uint64 // seed for what the action draws itself
 }
 
-// Kind is a kind of action: a request of a client, or a fault.
+// Kind is a kind of action: a request of a client, or a fault. Kept schedules have lists by Kind: a new one goes to the end.
 type Kind uint8
 
 const (
@@ -48,11 +48,12 @@ const (
 	Campaign               // Member takes over, whatever its election thinks
 	Change                 // an administrator asks Member for another membership
 	Lose                   // Member loses its disk, where it can be done without, and comes back as another member
+	Call                   // a client with a session does what is next, at Member
 	kinds
 )
 
 var kindNames = [kinds]string{"write", "read", "start", "crash", "crash-amid", "crash-boot", "kill", "stop", "blackout", "pause", "partition", "break", "clog", "replay",
-	"rot", "rot-vital", "wreck-vital", "wipe", "fail-io", "fill-disk", "stall", "skew", "leap", "campaign", "change", "lose"}
+	"rot", "rot-vital", "wreck-vital", "wipe", "fail-io", "fill-disk", "stall", "skew", "leap", "campaign", "change", "lose", "call"}
 
 func (k Kind) String() string { return kindNames[k] }
 

@@ -79,8 +79,12 @@ func (m *member) onSnapshot(from *member) {
 		m.w.reach(snapshotTellsMembers)
 	}
 	m.keep(from.replica.Configurations())
-	m.saved, m.machine = from.saved, from.saved
-	m.w.history.state(m, slot, m.machine.digest)
+	m.saved = from.saved
+	m.machine = m.saved.load(m.w.cfg.Sessions > 0)
+	m.w.history.state(m, slot, m.machine.state())
+	if t := m.machine.table; t != nil && t.Len() > 0 {
+		m.w.reach(tableCarried)
+	}
 	if !m.trimTo(slot) {
 		return
 	}

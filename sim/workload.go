@@ -16,6 +16,8 @@ type workload struct {
 	answered place     // the highest place of any request that has been answered
 	reads    uint64    // the last one's number
 	acked    int64     // writes
+	clients  []*client // with sessions
+	model    *model    // of these; nil without any
 	served   int64     // reads
 }
 
@@ -42,7 +44,8 @@ type write struct {
 // attempt is one proposal of a write.
 type attempt struct {
 	write    *write
-	at       place // where it was applied
+	request  *request // of a session; then there is no write
+	at       place    // where it was applied
 	rejected bool
 }
 
@@ -58,7 +61,11 @@ type readRequest struct {
 const requestsMost = 32
 
 func newWorkload(w *world) *workload {
-	return &workload{w: w, rand: derive(w.seed, "workload", 0), attempts: make([]attempt, 1)}
+	l := &workload{w: w, rand: derive(w.seed, "workload", 0), attempts: make([]attempt, 1)}
+	for range w.cfg.Sessions {
+		l.clients, l.model = append(l.clients, &client{}), newModel()
+	}
+	return l
 }
 
 func (l *workload) wait() int64 { return 1 + around(l.rand, l.w.cfg.RequestMean) }
@@ -68,6 +75,9 @@ func (l *workload) draw() Action {
 	a := Action{At: l.w.now, Kind: Write, Member: l.rand.IntN(len(l.w.members)), Draw: l.rand.Uint64()}
 	if perMille(l.rand, l.w.cfg.ReadShare) {
 		a.Kind = Read
+	}
+	if perMille(l.rand, l.w.cfg.SessionShare) {
+		a.Kind = Call
 	}
 	return a
 }
@@ -92,6 +102,9 @@ func (l *workload) write(m *member, draw uint64) *write {
 func (l *workload) propose(m *member, wr *write) {
 	wr.attempt = uint64(len(l.attempts))
 	wr.command.attempt = wr.attempt
+	if l.model != nil {
+		wr.command.time = m.clock()
+	}
 	_, wr.given = m.replica.Leader()
 	l.attempts = append(l.attempts, attempt{write: wr})
 	m.step(paxos.Event{Kind: paxos.Propose, Proposal: paxos.Proposal{Source: wr.source, ID: wr.attempt, Data: wr.command.encode(wr.padding)}})
@@ -108,8 +121,8 @@ func (l *workload) read(m *member) bool {
 	return true
 }
 
-// applied takes note that a member has applied a command, and answers its client if that waits there.
-func (l *workload) applied(m *member, rec *paxos.Record, number int, c command) {
+// applied takes note that a member has applied a command, and what came of it, and answers its client if that waits there.
+func (l *workload) applied(m *member, rec *paxos.Record, number int, c command, o outcome) {
 	at := placeOf(rec.Slot, number)
 	if c.attempt == 0 || c.attempt >= uint64(len(l.attempts)) {
 		l.w.violate("only what was asked for happens", "member %d applies attempt %d, which nobody has made", m.id, c.attempt)
@@ -119,10 +132,15 @@ func (l *workload) applied(m *member, rec *paxos.Record, number int, c command) 
 	switch {
 	case t.rejected:
 		l.w.violate("what was rejected never happens", "member %d applies attempt %d in slot %d, which was said not to have happened", m.id, c.attempt, rec.Slot)
-	case t.at != 0 && t.at != at, t.write.at != 0 && t.write.at != at:
-		l.w.violate("at most once", "member %d applies attempt %d in slot %d, it has been applied in slot %d", m.id, c.attempt, rec.Slot, t.write.at.slot())
-	case at <= t.write.after:
+	case t.at != 0 && t.at != at, t.write != nil && t.write.at != 0 && t.write.at != at:
+		l.w.violate("at most once", "member %d applies attempt %d in slot %d, it has been applied in another", m.id, c.attempt, rec.Slot)
+	case t.write != nil && at <= t.write.after:
 		l.w.violate("linearizable writes", "attempt %d is applied in slot %d, and slot %d had been answered when it began", c.attempt, rec.Slot, t.write.after.slot())
+	}
+	l.outcome(m, at, c, o)
+	if t.request != nil {
+		t.at = at
+		return
 	}
 	if t.at == 0 {
 		t.at, t.write.at = at, at
@@ -139,7 +157,7 @@ func (l *workload) applied(m *member, rec *paxos.Record, number int, c command) 
 // decided takes note that a member without a machine is told that a command is chosen, and answers its client.
 func (l *workload) decided(m *member, number uint64) {
 	t := &l.attempts[number]
-	if !slices.Contains(m.writes, t.write) {
+	if t.write == nil || !slices.Contains(m.writes, t.write) {
 		return // told once more
 	}
 	at, rec := l.w.history.find(number)
@@ -177,6 +195,12 @@ func (l *workload) rejected(m *member, rj paxos.Rejection) {
 		l.w.violate("what was rejected never happens", "attempt %d is said not to have happened and was applied in slot %d", rj.ID, t.at.slot())
 	}
 	if again {
+		return
+	}
+	if t.request != nil {
+		if t.request.attempt == rj.ID { // it is tried again at once
+			t.request.at = l.w.now - l.w.cfg.SessionPatience
+		}
 		return
 	}
 	for i, waiting := range m.writes {
