@@ -27,7 +27,7 @@ type Config struct {
 	// a command that this version does not know. The store answers every call after that with rpctypes.ErrGRPCStopped. It may be
 	// called from any goroutine and should end the process.
 	Fail func(error)
-	// CacheBytes is how much memory to spend on blocks of the database. Default 256 MiB.
+	// CacheBytes is how much memory to spend on blocks of the database. Default 64 MiB.
 	CacheBytes int64
 	// Elapsed is the monotonic clock by which leases are measured, from any beginning. Default: the time since Open.
 	Elapsed func() time.Duration
@@ -38,8 +38,9 @@ type Config struct {
 }
 
 const (
-	defaultCacheBytes = 256 << 20
-	memTableBytes     = 64 << 20 // what of the log has to be executed again after a crash is at most two of these
+	defaultCacheBytes = 64 << 20
+	memTableBytes     = 16 << 20 // what of the log has to be executed again after a crash is at most memTablesMax of these
+	memTablesMax      = 3        // of which one is written to; with all of them full, writes wait for the disk
 )
 
 // Store is etcd's key-value store as a synod.StateMachine. Apply, Advance and Applied belong to one goroutine, the
@@ -154,7 +155,7 @@ func (s *Store) options(cfg Config, memTable uint64) *pebble.Options {
 		FS:                          cfg.FS,
 		DisableWAL:                  true,
 		MemTableSize:                memTable,
-		MemTableStopWritesThreshold: 3,
+		MemTableStopWritesThreshold: memTablesMax,
 		Logger:                      pebbleLog{s},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { s.fail(fmt.Errorf("kv: %w", err)) },
