@@ -78,7 +78,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // Size returns the length of the encoding in bytes, padding included: a multiple of 8.
 func (r *Record) Size() int { return RecordHeaderSize + (len(r.Value)+7)&^7 }
 
-// Seal computes the encoding, once, and returns it. Only the goroutine that made the record may call it
+// Seal computes the encoding, once, and returns it; the value is then a part of that. Only the goroutine that made the record may call it
 // the first time; after that the bytes are shared and must not be changed.
 func (r *Record) Seal() []byte {
 	if r.bytes != nil {
@@ -98,6 +98,9 @@ func (r *Record) Seal() []byte {
 	le.PutUint64(b[48:], uint64(r.Chosen))
 	le.PutUint32(b[0:], crc32.Checksum(b[4:RecordHeaderSize], castagnoli))
 	r.bytes = b
+	if len(r.Value) > 0 {
+		r.Value = b[RecordHeaderSize : RecordHeaderSize+len(r.Value)] // so that the record holds its value once
+	}
 	return b
 }
 
