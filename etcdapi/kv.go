@@ -20,19 +20,46 @@ type kvService struct {
 	*Server
 }
 
+// Range is for callers within the server; what comes from the network goes to list.
 func (s *kvService) Range(ctx context.Context, r *pb.RangeRequest) (resp *pb.RangeResponse, err error) {
-	if err := kv.ValidateRange(r); err != nil {
+	err = s.read(ctx, r, func() error {
+		resp, err = s.store.Range(ctx, r)
+		return err
+	})
+	if err != nil {
 		return nil, err
-	}
-	defer func(start time.Time) { s.metrics.ranges.observe(start, err) }(time.Now())
-	if err := s.readyTo(ctx, r.Serializable); err != nil {
-		return nil, err
-	}
-	if resp, err = s.store.Range(ctx, r); err != nil {
-		return nil, readError(ctx, err)
 	}
 	s.fill(resp.Header)
 	return resp, nil
+}
+
+// list is Range, with the answer on its way to the codec.
+func (s *kvService) list(ctx context.Context, r *pb.RangeRequest) (*listing, error) {
+	var l kv.Listing
+	err := s.read(ctx, r, func() (err error) {
+		l, err = s.store.List(ctx, r)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.fill(l.Head.Header)
+	return &listing{Listing: l}, nil
+}
+
+// read checks a request, makes the store ready for it, and calls fn to answer it.
+func (s *kvService) read(ctx context.Context, r *pb.RangeRequest, fn func() error) (err error) {
+	if err := kv.ValidateRange(r); err != nil {
+		return err
+	}
+	defer func(start time.Time) { s.metrics.ranges.observe(start, err) }(time.Now())
+	if err := s.readyTo(ctx, r.Serializable); err != nil {
+		return err
+	}
+	if err := fn(); err != nil {
+		return readError(ctx, err)
+	}
+	return nil
 }
 
 // RangeStream answers a Range in chunks. The last one alone has a header, with the revision that all of them were read at.
@@ -44,11 +71,11 @@ func (s *kvService) RangeStream(r *pb.RangeRequest, stream pb.KV_RangeStreamServ
 	if err := s.readyTo(ctx, r.Serializable); err != nil {
 		return err
 	}
-	err := s.store.RangeStream(ctx, r, func(chunk *pb.RangeResponse) error {
-		if chunk.Header != nil {
-			s.sign(chunk.Header)
+	err := s.store.RangeStream(ctx, r, func(chunk kv.Listing) error {
+		if chunk.Head.Header != nil {
+			s.sign(chunk.Head.Header)
 		}
-		return stream.Send(&pb.RangeStreamResponse{RangeResponse: chunk})
+		return stream.SendMsg(&listing{Listing: chunk, chunk: true})
 	})
 	if err != nil {
 		return readError(ctx, err)

@@ -205,9 +205,12 @@ func newCountingCodec(m *metrics) countingCodec {
 func (c countingCodec) Marshal(v any) (mem.BufferSlice, error) {
 	var b mem.BufferSlice
 	var err error
-	if m, ok := v.(*watchMessage); ok {
+	switch m := v.(type) {
+	case *watchMessage:
 		b = m.encoded()
-	} else {
+	case *listing:
+		b, err = m.encode(c.CodecV2)
+	default:
 		b, err = c.CodecV2.Marshal(v)
 	}
 	c.sent.Add(float64(b.Len()))

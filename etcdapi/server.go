@@ -312,7 +312,7 @@ func (s *Server) serveGRPC(config Config) {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: config.KeepAlive.MinTime}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: config.KeepAlive.Interval, Timeout: config.KeepAlive.Timeout}),
 	)
-	pb.RegisterKVServer(s.grpc, &kvService{Server: s})
+	s.grpc.RegisterService(listingKV(pb.KV_ServiceDesc), &kvService{Server: s})
 	pb.RegisterClusterServer(s.grpc, &clusterService{Server: s})
 	pb.RegisterMaintenanceServer(s.grpc, &maintenanceService{Server: s})
 	pb.RegisterWatchServer(s.grpc, &watchService{Server: s})

@@ -77,7 +77,7 @@ func TestACorruptClusterIsNotRead(t *testing.T) {
 	if _, err := f.Txn(context.Background(), read); !errors.Is(err, rpctypes.ErrGRPCCorrupt) {
 		t.Errorf("transaction of reads: %v", err)
 	}
-	if err := f.RangeStream(context.Background(), get, func(*pb.RangeResponse) error { return nil }); !errors.Is(err, rpctypes.ErrGRPCCorrupt) {
+	if err := f.RangeStream(context.Background(), get, func(Listing) error { return nil }); !errors.Is(err, rpctypes.ErrGRPCCorrupt) {
 		t.Errorf("stream: %v", err)
 	}
 }

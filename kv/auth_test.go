@@ -283,7 +283,7 @@ func TestReadsAreRefusedToNobodyAndToWhoMayNotReadAllKeys(t *testing.T) {
 
 func streamedFor(ctx context.Context, s *Store, r *pb.RangeRequest) (*pb.RangeResponse, error) {
 	merged := &pb.RangeResponse{}
-	err := s.RangeStream(ctx, r, func(chunk *pb.RangeResponse) error { proto.Merge(merged, chunk); return nil })
+	err := s.RangeStream(ctx, r, func(chunk Listing) error { return chunk.mergeInto(merged) })
 	return merged, err
 }
 

@@ -109,7 +109,7 @@ func (f *fixture) ask(kind string, request proto.Message) (proto.Message, error)
 		if err := ValidateRange(r); err != nil {
 			return nil, err
 		}
-		return answer(f.Range(ctx, r))
+		return answer(listOf(f.Store, r))
 	case *pb.HashKVRequest:
 		return answer(f.HashKV(ctx, r.Revision))
 	case *pb.TxnRequest:

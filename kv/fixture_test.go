@@ -131,15 +131,34 @@ func sameError(a, b error) bool {
 // streamed merges the chunks of a range stream and checks that only the last has a header.
 func streamed(s *Store, r *pb.RangeRequest) (*pb.RangeResponse, error) {
 	merged := &pb.RangeResponse{}
-	err := s.RangeStream(context.Background(), r, func(chunk *pb.RangeResponse) error {
+	err := s.RangeStream(context.Background(), r, func(chunk Listing) error {
 		if merged.Header != nil {
 			return errors.New("a chunk after the last")
 		}
-		proto.Merge(merged, chunk)
-		return nil
+		return chunk.mergeInto(merged)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return merged, nil
+}
+
+// mergeInto adds what the listing says to a response, as whoever receives it does, and frees it.
+func (l Listing) mergeInto(response *pb.RangeResponse) error {
+	proto.Merge(response, l.Head)
+	if l.Pairs == nil {
+		return nil
+	}
+	defer l.Pairs.Free()
+	return proto.UnmarshalOptions{Merge: true}.Unmarshal(l.Pairs.Materialize(), response)
+}
+
+// listOf is Store.List, as whoever receives it has it.
+func listOf(s *Store, r *pb.RangeRequest) (*pb.RangeResponse, error) {
+	l, err := s.List(context.Background(), r)
+	if err != nil {
+		return nil, err
+	}
+	response := &pb.RangeResponse{}
+	return response, l.mergeInto(response)
 }

@@ -315,7 +315,7 @@ func TestStreamOfAnInterruptedClientOrRevisionEnds(t *testing.T) {
 	f.putMany(0, 100, 1)
 	gone := errors.New("client is gone")
 	chunks := 0
-	err := f.RangeStream(t.Context(), everything, func(*pb.RangeResponse) error {
+	err := f.RangeStream(t.Context(), everything, func(Listing) error {
 		if chunks++; chunks == 2 {
 			return gone
 		}
@@ -324,7 +324,7 @@ func TestStreamOfAnInterruptedClientOrRevisionEnds(t *testing.T) {
 	if err != gone || chunks != 2 || f.Err() != nil {
 		t.Fatalf("%d chunks, %v; store %v", chunks, err, f.Err())
 	}
-	err = f.RangeStream(t.Context(), everything, func(*pb.RangeResponse) error {
+	err = f.RangeStream(t.Context(), everything, func(Listing) error {
 		f.compactTo(f.put("z", "1"))
 		return nil
 	})
@@ -340,7 +340,11 @@ func TestStreamHoldsOneChunkOfBoundedSize(t *testing.T) {
 		f.put(fmt.Sprint(i), string(make([]byte, size)))
 	}
 	keys, chunks := 0, 0
-	err := f.RangeStream(t.Context(), everything, func(r *pb.RangeResponse) error {
+	err := f.RangeStream(t.Context(), everything, func(chunk Listing) error {
+		r := &pb.RangeResponse{}
+		if err := chunk.mergeInto(r); err != nil {
+			return err
+		}
 		keys += len(r.Kvs)
 		chunks++
 		if len(r.Kvs)*size > chunkBytes+size {
@@ -364,10 +368,7 @@ func TestStreamOfATargetWithoutAnOrderIsSorted(t *testing.T) {
 		for _, limit := range []int64{0, 3, n + 1} {
 			r := &pb.RangeRequest{Key: []byte{0}, RangeEnd: []byte{0}, SortTarget: pb.RangeRequest_SortTarget(target), Limit: limit}
 			merged := &pb.RangeResponse{}
-			err := f.RangeStream(t.Context(), r, func(chunk *pb.RangeResponse) error {
-				proto.Merge(merged, chunk)
-				return nil
-			})
+			err := f.RangeStream(t.Context(), r, func(chunk Listing) error { return chunk.mergeInto(merged) })
 			if want := f.rangeOf(r); err != nil || !proto.Equal(merged, want) {
 				t.Errorf("%v: %v, %v; want %v", r, merged, err, want)
 			}

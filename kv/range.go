@@ -54,11 +54,13 @@ func (v *view) rangeKeys(ctx context.Context, r *pb.RangeRequest) (*pb.RangeResp
 	if cutsEarly(r) && r.Limit < fetch {
 		fetch = r.Limit + 1
 	}
-	kvs, more, err := v.collect(ctx, s, main, r, limits{keys: fetch, bytes: math.MaxInt})
+	var kvs []*mvccpb.KeyValue
+	var made pairs
+	n, more, err := v.collect(ctx, s, main, r, limits{keys: fetch, bytes: math.MaxInt}, func(ver *version) { kvs = append(kvs, made.of(ver)) })
 	if err != nil {
 		return nil, err
 	}
-	resp.Count = int64(len(kvs))
+	resp.Count = n
 	if more {
 		if resp.Count, err = v.count(ctx, s, main); err != nil {
 			return nil, err
@@ -84,27 +86,27 @@ type limits struct {
 	bytes int // of keys and values; one pair is collected however large it is
 }
 
-// collect gathers the live pairs of a span. It returns whether there are more.
-func (v *view) collect(ctx context.Context, s span, main int64, r *pb.RangeRequest, l limits) (kvs []*mvccpb.KeyValue, more bool, err error) {
+// collect gives the live pairs of a span to add, which must copy what it keeps. It returns how many there were, and whether there are more.
+func (v *view) collect(ctx context.Context, s span, main int64, r *pb.RangeRequest, l limits, add func(*version)) (n int64, more bool, err error) {
 	size := 0
-	var made pairs
 	for ver, err := range v.versions(ctx, s, main) {
 		if err != nil {
-			return nil, false, err
+			return n, false, err
 		}
 		if !ver.live {
 			continue
 		}
-		if int64(len(kvs)) >= l.keys || size >= l.bytes {
-			return kvs, true, nil
+		if n >= l.keys || size >= l.bytes {
+			return n, true, nil
 		}
 		if r.KeysOnly && r.SortTarget != pb.RangeRequest_VALUE {
 			ver.value, ver.lease = nil, 0 // etcd 3.7 serves these from its index, which does not know the lease
 		}
-		kvs = append(kvs, made.of(&ver))
+		add(&ver)
+		n++
 		size += len(ver.key) + len(ver.value)
 	}
-	return kvs, false, nil
+	return n, false, nil
 }
 
 // cutsEarly reports whether a range ends once it has its limit and one more. An order of NONE does so whatever the target: etcd then

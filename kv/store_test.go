@@ -61,12 +61,14 @@ func compareResult(t fataler, req proto.Message, got, want Result) {
 	}
 }
 
-// compareReads makes random reads of both, each as one answer and as a stream.
+// compareReads makes random reads of both, each as one answer, as a listing and as a stream.
 func (f *fixture) compareReads(t *rapid.T, m *model, n int) {
 	for range n {
 		r := requests{t, m.rev}.ranges()
 		want, wantErr := m.rangeOf(r)
 		got, err := f.Range(context.Background(), r)
+		compareResult(t, r, Result{Response: got, Err: err}, Result{Response: want, Err: wantErr})
+		got, err = listOf(f.Store, r)
 		compareResult(t, r, Result{Response: got, Err: err}, Result{Response: want, Err: wantErr})
 		if ValidateRangeStream(r) == nil && r.SortTarget == pb.RangeRequest_KEY {
 			got, err := streamed(f.Store, r)

@@ -13,25 +13,25 @@ const (
 	chunkBytes     = 1 << 20 // of keys and values, give or take one pair
 )
 
-// RangeStream answers a request that ValidateRangeStream has passed in chunks, each given to send before the next is read; no
+// RangeStream answers a request that ValidateRangeStream has passed in chunks, each given to send, which has to free it, before the next is read; no
 // more than one chunk is in memory. All chunks are of one revision, that of the request or the current one when the stream
 // began. Merged they are what Range answers: the header, more and count come with the last. A compaction beyond the
 // revision ends the stream with rpctypes.ErrGRPCCompacted, an error of send with that error. r is not changed.
 // A sort target without an order sorts, so that all of the answer is one chunk and in memory.
-func (s *Store) RangeStream(ctx context.Context, r *pb.RangeRequest, send func(*pb.RangeResponse) error) error {
-	if r.CountOnly || r.SortTarget != pb.RangeRequest_KEY {
+func (s *Store) RangeStream(ctx context.Context, r *pb.RangeRequest, send func(Listing) error) error {
+	if !listed(r) {
 		resp, err := s.Range(ctx, r)
 		if err != nil {
 			return err
 		}
-		return send(resp)
+		return send(Listing{Head: resp})
 	}
 	stream := rangeStream{request: r, span: spanOf(r.Key, r.RangeEnd), left: r.Limit, keys: firstChunkKeys}
 	if stream.left <= 0 {
 		stream.left = math.MaxInt64
 	}
 	for {
-		var chunk *pb.RangeResponse
+		var chunk Listing
 		err := s.readFor(ctx, r, func(v *view) (err error) {
 			chunk, err = stream.next(ctx, v)
 			return err
@@ -39,7 +39,8 @@ func (s *Store) RangeStream(ctx context.Context, r *pb.RangeRequest, send func(*
 		if err != nil {
 			return err
 		}
-		if err := send(chunk); err != nil || chunk.Header != nil {
+		last := chunk.Head.Header != nil
+		if err := send(chunk); err != nil || last {
 			return err
 		}
 	}
@@ -57,7 +58,7 @@ type rangeStream struct {
 }
 
 // next reads a chunk. Only the last has a header.
-func (t *rangeStream) next(ctx context.Context, v *view) (*pb.RangeResponse, error) {
+func (t *rangeStream) next(ctx context.Context, v *view) (Listing, error) {
 	want := t.request.Revision
 	if t.current == 0 {
 		t.current = v.revision
@@ -66,34 +67,35 @@ func (t *rangeStream) next(ctx context.Context, v *view) (*pb.RangeResponse, err
 	}
 	main, err := v.readable(want)
 	if err != nil {
-		return nil, err
+		return Listing{}, err
 	}
 	t.main = main
-	kvs, more, err := v.collect(ctx, t.span, main, t.request, limits{keys: min(t.keys, t.left), bytes: chunkBytes})
+	var chunk encodedPairs
+	n, more, err := v.collect(ctx, t.span, main, t.request, limits{keys: min(t.keys, t.left), bytes: chunkBytes}, chunk.add)
 	if err != nil {
-		return nil, err
+		return Listing{}, err
 	}
-	chunk := &pb.RangeResponse{Kvs: kvs}
-	t.sent += int64(len(kvs))
-	t.left -= int64(len(kvs))
+	head := &pb.RangeResponse{}
+	t.sent += n
+	t.left -= n
 	t.keys = min(2*t.keys, chunkKeysMax)
 	if more {
-		t.span = t.span.beyond(kvs[len(kvs)-1].Key)
+		t.span = t.span.beyond(chunk.last)
 		if t.left > 0 {
-			return chunk, nil
+			return Listing{Head: head, Pairs: chunk.all()}, nil
 		}
 	}
-	chunk.Header = &pb.ResponseHeader{Revision: t.current}
-	chunk.More = more
-	chunk.Count = t.sent
+	head.Header = &pb.ResponseHeader{Revision: t.current}
+	head.More = more
+	head.Count = t.sent
 	if more {
 		rest, err := v.count(ctx, t.span, main)
 		if err != nil {
-			return nil, err
+			return Listing{}, err
 		}
-		chunk.Count += rest
+		head.Count += rest
 	}
-	return chunk, nil
+	return Listing{Head: head, Pairs: chunk.all()}, nil
 }
 
 // beyond returns what is left of a span after key.

@@ -17,9 +17,11 @@ func TestAStreamMayHaveAnyNumberOfChunks(t *testing.T) {
 		f.put(fmt.Sprintf("k%03d", i), value)
 	}
 	seen := 0
-	err := f.RangeStream(t.Context(), &pb.RangeRequest{Key: []byte("k"), RangeEnd: []byte("l")}, func(chunk *pb.RangeResponse) error {
-		seen += len(chunk.Kvs)
-		return nil
+	err := f.RangeStream(t.Context(), &pb.RangeRequest{Key: []byte("k"), RangeEnd: []byte("l")}, func(chunk Listing) error {
+		whole := &pb.RangeResponse{}
+		err := chunk.mergeInto(whole)
+		seen += len(whole.Kvs)
+		return err
 	})
 	if seen != keys || err != nil {
 		t.Errorf("%d keys, %v; want %d", seen, err, keys)
