@@ -94,8 +94,6 @@ func TestCompactionNeverShows(t *testing.T) {
 // step does one step of the sweeper's work and reports whether it was the last.
 func (f *fixture) step() bool {
 	f.t.Helper()
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	done, err := f.sweepStep()
 	if err != nil {
 		f.t.Fatalf("sweep: %v", err)
@@ -225,6 +223,78 @@ func TestCompactionMayBeOvertakenByALaterOneAtAnyStep(t *testing.T) {
 	if versions, changes := f.stored(); len(versions) != 1 || len(changes) != 1 {
 		t.Fatalf("left: %v and %v, want the last key alone", versions, changes)
 	}
+}
+
+func TestTheSweeperTakesMoreOfTheTimeOnlyWhileHistoryGrowsFasterThanItIsDeleted(t *testing.T) {
+	f := newFixture(t)
+	resume := f.stepping()
+	want := sweepPartsMax
+	for range 6 {
+		for range 2 * sweepChanges {
+			f.put("key", "x")
+		}
+		f.compactTo(f.Revision())
+		if f.step() || f.sweeper.parts != want {
+			t.Fatalf("it works one part of %d, want %d", f.sweeper.parts, want)
+		}
+		want = max(want/2, sweepPartsMin)
+	}
+	for !f.step() {
+	}
+	if f.sweeper.parts != sweepPartsMax {
+		t.Fatalf("it works one part of %d when all is deleted, want %d", f.sweeper.parts, sweepPartsMax)
+	}
+	resume()
+}
+
+// TestACompactionIsNotDoneBeforeWhatALaterOneAllowsIsDeleted has a compaction come between the reading and the deleting of a step.
+func TestACompactionIsNotDoneBeforeWhatALaterOneAllowsIsDeleted(t *testing.T) {
+	f := newFixture(t)
+	resume := f.stepping()
+	f.compactTo(f.put("key", "1"))
+	read := cursor{target: f.CompactRevision(), next: revision{main: f.CompactRevision() + 1}}
+	f.compactTo(f.put("key", "2"))
+	batch := f.db.NewBatch()
+	defer batch.Close()
+	if done, err := f.commitSweep(f.db, batch, read, 0); done || err != nil {
+		t.Fatalf("done %v, %v", done, err)
+	}
+	select {
+	case <-f.sweeper.swept():
+		t.Fatal("it is said that all is deleted")
+	default:
+	}
+	resume()
+	f.awaitCompaction()
+	if versions, _ := f.stored(); len(versions) != 1 {
+		t.Fatalf("left: %v", versions)
+	}
+}
+
+// TestNothingIsDeletedFromADatabaseThatHasTakenTheOthersPlace: what was read of the old one says nothing of the new one.
+func TestNothingIsDeletedFromADatabaseThatHasTakenTheOthersPlace(t *testing.T) {
+	f := newFixture(t)
+	resume := f.stepping()
+	f.put("key", "1")
+	old := f.db
+	batch := old.NewBatch()
+	defer batch.Close()
+	other := newFixture(t)
+	other.put("other", "1")
+	if err := f.receive(50, other.pack()).Install(); err != nil {
+		t.Fatal(err)
+	}
+	if err := batch.Set(cursorKey, cursor{target: 9, next: revision{main: 10}}.encode(), nil); err != nil {
+		t.Fatal(err)
+	}
+	size := f.Size()
+	if done, err := f.commitSweep(old, batch, cursor{target: 9, next: revision{main: 10}}, size); done || err != nil {
+		t.Fatalf("done %v, %v", done, err)
+	}
+	if c, err := loadCursor(f.db); c.target != 0 || err != nil || f.Size() != size {
+		t.Fatalf("the cursor is %v (%v), the size %d of %d", c, err, f.Size(), size)
+	}
+	resume()
 }
 
 // TestRevisionSurvivesCompactionOfEverything is etcd's bug 17780: the revision must not go back when the newest change is compacted away.

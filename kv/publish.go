@@ -100,17 +100,21 @@ func (s *Store) publish() error {
 	return nil
 }
 
+// latest returns the latest published state, to be released; nil if the store is closed.
+func (s *Store) latest() *published {
+	for {
+		if p := s.current.Load(); p == nil || p.retain() {
+			return p
+		}
+	}
+}
+
 // read calls fn with the latest published state. It takes no lock. An error that is no answer to the request means
 // that the disk or the database is broken, and stops the store.
 func (s *Store) read(ctx context.Context, fn func(v *view) error) error {
-	var p *published
-	for {
-		if p = s.current.Load(); p == nil {
-			return rpctypes.ErrGRPCStopped
-		}
-		if p.retain() {
-			break
-		}
+	p := s.latest()
+	if p == nil {
+		return rpctypes.ErrGRPCStopped
 	}
 	v := &view{reader: p.snapshot, db: p.db, revision: p.revision, compacted: p.compacted, census: p.census, auth: p.auth, alarms: p.alarms, digest: p.digest, idle: &p.idle}
 	err := fn(v)

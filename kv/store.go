@@ -302,8 +302,8 @@ func (s *Store) DiskSize() int64 {
 }
 
 func (s *Store) measure(fn func(*pebble.Metrics) int64) int64 {
-	p := s.current.Load()
-	if p == nil || !p.retain() {
+	p := s.latest()
+	if p == nil {
 		return 0
 	}
 	n := fn(p.db.Metrics())

@@ -3,6 +3,7 @@ package kv
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -27,11 +28,14 @@ func (s *Store) AwaitCompaction(ctx context.Context) error {
 // sweeper is the goroutine that deletes versions that can be read no more. It goes through the changes in the order of
 // their revisions, each once: a change up to the compacted revision makes what it took the place of unreadable, and is itself
 // unreadable if it is a tombstone, unless it is of that very revision. So its work is as large as the changes since the
-// last compaction, however many keys there are. It takes the store's lock for small steps and rests as long as it works.
+// last compaction, however many keys there are. It works in small steps and rests after each: as long as it has worked, and much longer while others write.
 type sweeper struct {
 	wake    chan struct{} // one token: there may be work
 	stop    chan struct{}
 	stopped chan struct{} // closed when the goroutine has gone
+
+	parts  int           // of the time in which others write it works one of so many; the goroutine's own
+	waited time.Duration // for the store's lock, in this step; the goroutine's own
 
 	mu   sync.Mutex
 	idle chan struct{} // closed when there is nothing left to delete
@@ -40,6 +44,10 @@ type sweeper struct {
 const (
 	sweepChanges = 256 // in one step
 	sweepWeight  = 512 // keys that one step may walk when it recounts buckets
+
+	// While others write, the sweeper works 5 % of the time; half of it at most, if that is not enough.
+	sweepPartsMax = 20
+	sweepPartsMin = 2
 )
 
 // cursor is how far the sweeper has come, in a row of its own that is written with the deletions.
@@ -56,14 +64,14 @@ func (c cursor) encode() []byte {
 	return binary.BigEndian.AppendUint32(b, c.next.sub)
 }
 
-// loadCursor reads the cursor; that of a store that has never been swept is at the beginning.
+// loadCursor reads the cursor; that of a store that has never been swept is done with revision 0.
 func loadCursor(r pebble.Reader) (cursor, error) {
 	b, err := get(r, cursorKey)
 	if err != nil {
 		return cursor{}, err
 	}
 	if b == nil {
-		return cursor{}, nil
+		return cursor{next: revision{main: 1}}, nil
 	}
 	if len(b) != cursorSize {
 		return cursor{}, fmt.Errorf("kv: sweep row of %d bytes: %w", len(b), errCorrupt)
@@ -94,6 +102,7 @@ func (s *Store) startSweeper() {
 	s.sweeper.stop = make(chan struct{})
 	s.sweeper.stopped = make(chan struct{})
 	s.sweeper.idle = make(chan struct{})
+	s.sweeper.parts = sweepPartsMax
 	s.sweeper.begin()
 	go s.sweep()
 }
@@ -156,17 +165,13 @@ func (s *Store) sweep() {
 	}
 }
 
-// inSteps calls step under the store's lock until it is done, and rests in between. It reports whether the sweeper may go on.
+// inSteps calls step until it is done, and rests in between. It reports whether the sweeper may go on.
 func (s *Store) inSteps(step func() (done bool, err error)) bool {
-	for {
+	p := &s.sweeper
+	for s.Err() == nil {
+		p.waited = 0
 		began := time.Now()
-		s.mu.Lock()
-		if s.Err() != nil {
-			s.mu.Unlock()
-			return false
-		}
 		done, err := step()
-		s.mu.Unlock()
 		if err != nil {
 			s.fail(fmt.Errorf("kv: compact: %w", err))
 			return false
@@ -174,48 +179,92 @@ func (s *Store) inSteps(step func() (done bool, err error)) bool {
 		if done {
 			return true
 		}
-		select {
-		case <-s.sweeper.stop:
+		worked, left := time.Since(began)-p.waited, s.current.Load()
+		if !p.rest(worked) {
 			return false
-		case <-time.After(time.Since(began)):
 		}
+		if s.current.Load() != left && !p.rest(worked*time.Duration(p.parts-2)) { // somebody writes
+			return false
+		}
+	}
+	return false
+}
+
+// rest reports whether the sweeper may go on.
+func (p *sweeper) rest(d time.Duration) bool {
+	select {
+	case <-p.stop:
+		return false
+	case <-time.After(d):
+		return true
 	}
 }
 
-// sweepStep deletes what the next few changes allow, and publishes, so that no snapshot keeps it on disk.
+// aim turns the cursor to a compaction. If that has come before the one before it was done, history grows faster than it is deleted: then the sweeper takes a larger part of the time, until there is nothing left to delete.
+func (p *sweeper) aim(c cursor, target int64) cursor {
+	if c.target != target && !c.done() {
+		p.parts = max(p.parts/2, sweepPartsMin)
+	}
+	return c.aim(target)
+}
+
+// sweepStep deletes what the next few changes allow. They are read from what is published, where nothing but the sweeper changes them, so that writers wait for the deletion alone.
 func (s *Store) sweepStep() (done bool, err error) {
-	stored, err := loadCursor(s.db)
+	p := s.latest()
+	if p == nil {
+		return false, rpctypes.ErrGRPCStopped
+	}
+	batch := p.db.NewBatch()
+	defer func() { err = errors.Join(err, batch.Close(), p.release()) }()
+	c, err := loadCursor(p.snapshot)
 	if err != nil {
 		return false, err
 	}
-	c := stored.aim(s.state.compacted)
-	if c.done() {
-		s.sweeper.finish()
-		return true, nil
-	}
-	batch := s.db.NewBatch()
+	c = s.sweeper.aim(c, p.compacted)
 	var freed int64
-	if c.next, freed, err = sweepInto(batch, s.db, c); err == nil {
-		err = batch.Set(cursorKey, c.encode(), nil)
+	if !c.done() {
+		if c.next, freed, err = sweepInto(batch, p.snapshot, c); err == nil {
+			err = batch.Set(cursorKey, c.encode(), nil)
+		}
+		if err != nil {
+			return false, err
+		}
 	}
-	size := max(s.size.Load()-freed, 0)
-	if err == nil {
-		err = batch.Set(sizeKey, encodeSize(size), nil)
+	return s.commitSweep(p.db, batch, c, freed)
+}
+
+// commitSweep makes the deletions of a step the store's, and publishes, so that no snapshot keeps on disk what is deleted. It does nothing if another database has taken the place of db meanwhile.
+func (s *Store) commitSweep(db *database, batch *pebble.Batch, c cursor, freed int64) (done bool, err error) {
+	began := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sweeper.waited = time.Since(began)
+	if s.db != db || s.Err() != nil {
+		return false, nil
 	}
-	if err == nil {
-		err = batch.Commit(pebble.NoSync)
+	if !batch.Empty() {
+		if err := s.commitDeletions(batch, max(s.size.Load()-freed, 0)); err != nil {
+			return false, err
+		}
 	}
-	if closing := batch.Close(); err == nil {
-		err = closing
+	if !c.done() || c.target != s.state.compacted {
+		return false, nil
 	}
-	if err == nil {
-		s.size.Store(size)
-		err = s.publish()
+	s.sweeper.parts = sweepPartsMax
+	s.sweeper.finish()
+	return true, nil
+}
+
+// commitDeletions is called with s.mu held.
+func (s *Store) commitDeletions(batch *pebble.Batch, size int64) error {
+	if err := batch.Set(sizeKey, encodeSize(size), nil); err != nil {
+		return err
 	}
-	if err == nil && c.done() {
-		s.sweeper.finish()
+	if err := batch.Commit(pebble.NoSync); err != nil {
+		return err
 	}
-	return c.done(), err
+	s.size.Store(size)
+	return s.publish()
 }
 
 // sweepInto adds to batch the deletions that the next changes allow, and returns where to go on, and what they take off the size of the store.
@@ -270,6 +319,10 @@ func deleteVersion(batch *pebble.Batch, key []byte, at revision) error {
 // tidyStep looks at the next few buckets from a key on, counts again those that have lost keys, and joins
 // neighbours that have become small, so that the census is as small as what it counts.
 func (s *Store) tidyStep(from string) (next string, done bool, err error) {
+	began := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sweeper.waited = time.Since(began)
 	w := s.newWriter()
 	defer w.discard()
 	for budget := int64(sweepWeight); budget > 0; budget-- {
