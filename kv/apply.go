@@ -30,7 +30,7 @@ func (s *Store) Apply(commands []synod.Command) []any {
 			s.fail(err)
 		}
 		if s.Err() != nil {
-			refuse(results[done:])
+			disown(results[done:])
 			break
 		}
 		done += n
@@ -38,10 +38,10 @@ func (s *Store) Apply(commands []synod.Command) []any {
 	return results
 }
 
-// refuse answers for commands that may or may not have been executed, on a store that has stopped.
-func refuse(results []any) {
+// disown answers for commands on a store that has stopped. They are chosen: other replicas execute them, and this one may have. So the answer must not be one that says that they did not happen.
+func disown(results []any) {
 	for i := range results {
-		results[i] = Result{Err: rpctypes.ErrGRPCStopped}
+		results[i] = Result{Err: rpctypes.ErrGRPCTimeoutDueToLeaderFail}
 	}
 }
 

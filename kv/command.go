@@ -108,6 +108,6 @@ type Result struct {
 	// Renewed is, for a command of EncodeLeaseRenewal, the TTL of each lease in seconds, 0 if it does not exist.
 	Renewed []int64
 	// Err is one of the values of rpctypes, with etcd's text and code; the command has then changed nothing. Once the
-	// store has failed it is rpctypes.ErrGRPCStopped, and what became of the command is for the other replicas to say.
+	// store has failed it is rpctypes.ErrGRPCTimeoutDueToLeaderFail, and what became of the command is for the other replicas to say.
 	Err error
 }

@@ -210,14 +210,14 @@ func TestCommandOfANewerVersionStopsTheStoreAndChangesNothing(t *testing.T) {
 			put := encode(t, &pb.PutRequest{Key: []byte("a")})
 			results := s.Apply([]synod.Command{{Slot: 1, Data: put}, {Slot: 2, Data: command}, {Slot: 3, Data: put}})
 			for i, r := range results {
-				if r.(Result).Err != rpctypes.ErrGRPCStopped {
+				if r.(Result).Err != rpctypes.ErrGRPCTimeoutDueToLeaderFail {
 					t.Errorf("result %d: %v", i, r)
 				}
 			}
 			if err := mustFail(t, failed); !strings.Contains(err.Error(), "slot 2") {
 				t.Errorf("failed with %v", err)
 			}
-			if r := s.Apply([]synod.Command{{Slot: 4, Data: put}})[0].(Result); r.Err != rpctypes.ErrGRPCStopped {
+			if r := s.Apply([]synod.Command{{Slot: 4, Data: put}})[0].(Result); r.Err != rpctypes.ErrGRPCTimeoutDueToLeaderFail {
 				t.Errorf("after the failure: %v", r)
 			}
 			s.Advance(9)
@@ -264,7 +264,7 @@ func TestWriteErrorStopsTheStore(t *testing.T) {
 			if err := mustFail(t, failed); !errors.Is(err, errDisk) {
 				t.Errorf("failed with %v", err)
 			}
-			if r := s.Apply([]synod.Command{{Slot: 2, Data: put}})[0].(Result); r.Err != rpctypes.ErrGRPCStopped {
+			if r := s.Apply([]synod.Command{{Slot: 2, Data: put}})[0].(Result); r.Err != rpctypes.ErrGRPCTimeoutDueToLeaderFail {
 				t.Errorf("acknowledged after a write error: %v", r)
 			}
 			broken.Store(false)
@@ -311,19 +311,21 @@ func TestReadErrorStopsTheStore(t *testing.T) {
 		f.put(fmt.Sprint(i), strings.Repeat(fmt.Sprint(i), 4<<10))
 	}
 	f.close()
-	reads := map[string]func(s *Store) error{
-		"range": func(s *Store) error { _, err := s.Range(t.Context(), everything); return err },
-		"apply": func(s *Store) error {
+	for name, c := range map[string]struct {
+		read   func(s *Store) error
+		answer error
+	}{
+		"range": {func(s *Store) error { _, err := s.Range(t.Context(), everything); return err }, rpctypes.ErrGRPCStopped},
+		"apply": {func(s *Store) error {
 			return s.Apply([]synod.Command{{Slot: 9, Data: encode(t, &pb.PutRequest{Key: []byte("40")})}})[0].(Result).Err
-		},
-	}
-	for name, read := range reads {
+		}, rpctypes.ErrGRPCTimeoutDueToLeaderFail},
+	} {
 		t.Run(name, func(t *testing.T) {
 			broken.Store(false)
 			s, failed := ailing(t, failing(fs, &broken, errorfs.OpFileReadAt, errorfs.OpOpen))
 			broken.Store(true)
-			if err := read(s); err != rpctypes.ErrGRPCStopped {
-				t.Errorf("got %v", err)
+			if err := c.read(s); err != c.answer {
+				t.Errorf("got %v, want %v", err, c.answer)
 			}
 			if err := mustFail(t, failed); !errors.Is(err, errDisk) {
 				t.Errorf("failed with %v", err)

@@ -24,8 +24,8 @@ type Config struct {
 	// Dir is the directory of the store; the database is in one below it. It is created if it is missing and locked while the store is open.
 	Dir string
 	// Fail is called, once, with a one-line error, when the store cannot go on: the disk or the database is broken, or the log holds
-	// a command that this version does not know. The store answers every call after that with rpctypes.ErrGRPCStopped. It may be
-	// called from any goroutine and should end the process.
+	// a command that this version does not know. After that the store answers every command with rpctypes.ErrGRPCTimeoutDueToLeaderFail and every other
+	// call with rpctypes.ErrGRPCStopped. It may be called from any goroutine and should end the process.
 	Fail func(error)
 	// CacheBytes is how much memory to spend on blocks of the database. Default 64 MiB.
 	CacheBytes int64

@@ -182,7 +182,7 @@ func TestAMalformedTokenCommandStopsTheStoreAndChangesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := &fixture{Store: s, t: t}
-		if err := f.token(command); !sameError(err, rpctypes.ErrGRPCStopped) || stopped != 1 {
+		if err := f.token(command); !sameError(err, rpctypes.ErrGRPCTimeoutDueToLeaderFail) || stopped != 1 {
 			t.Errorf("%x: %v, stopped %d times", command, err, stopped)
 		}
 		s.Close() // what a stopped store says of closing is not the matter
