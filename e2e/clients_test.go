@@ -224,7 +224,7 @@ func (s *clients) finish(c *cluster) {
 	for _, m := range c.members {
 		for i := range keyCount {
 			for _, kind := range []history.Kind{history.Get, history.LocalGet} {
-				if op := s.request(m, history.Op{Kind: kind, Key: fmt.Sprintf("key%d", i)}); op.Outcome != history.Acknowledged {
+				if op := s.requestWithin(patience, m, history.Op{Kind: kind, Key: fmt.Sprintf("key%d", i)}); op.Outcome != history.Acknowledged {
 					s.t.Fatalf("%s does not answer after everything was undone", m.name)
 				}
 			}

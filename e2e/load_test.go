@@ -42,6 +42,7 @@ type put struct {
 	key, value string
 	floor      int64 // a revision that was told to some client before the write began: it comes after that
 	outcome    outcome
+	told       error // of one that was not acknowledged
 	revision   int64 // told to the client; of one acknowledged
 }
 
@@ -71,16 +72,21 @@ type load struct {
 	probes int // written by the test's own goroutine
 }
 
-func startLoad(c *cluster) *load {
+func newLoad(c *cluster) *load {
 	l := &load{t: c.t, stopping: make(chan struct{})}
 	l.turnTo(c.members)
+	c.t.Cleanup(l.stop)
+	return l
+}
+
+func startLoad(c *cluster) *load {
+	l := newLoad(c)
 	for i := range writerCount {
 		l.clients.Go(func() { l.write(i) })
 	}
 	for range readerCount {
 		l.clients.Go(l.read)
 	}
-	c.t.Cleanup(l.stop)
 	return l
 }
 
@@ -97,7 +103,7 @@ func (l *load) stop() {
 // write is one writer: it puts increasing numbers into its own keys, by way of random members.
 func (l *load) write(writer int) {
 	var puts []put
-	l.eachTurn(func(turn int) {
+	l.eachTurn(pace, func(turn int) {
 		puts = append(puts, l.put(l.randomMember(), writerKey(writer, turn%keysPerWriter), turn, requestTimeout))
 	})
 	l.mu.Lock()
@@ -108,7 +114,7 @@ func (l *load) write(writer int) {
 // read is one reader: it gets random keys from random members.
 func (l *load) read() {
 	var gets []get
-	l.eachTurn(func(int) {
+	l.eachTurn(pace, func(int) {
 		if g, ok := l.get(l.randomMember(), writerKey(rand.IntN(writerCount), rand.IntN(keysPerWriter))); ok {
 			gets = append(gets, g)
 		}
@@ -118,7 +124,7 @@ func (l *load) read() {
 	l.gets = append(l.gets, gets...)
 }
 
-func (l *load) eachTurn(request func(turn int)) {
+func (l *load) eachTurn(pace time.Duration, request func(turn int)) {
 	ticker := time.NewTicker(pace)
 	defer ticker.Stop()
 	for turn := 0; ; turn++ {
@@ -142,11 +148,15 @@ func (l *load) turnTo(members []*member) { l.members.Store(new(slices.Clone(memb
 func writerKey(writer, i int) string { return fmt.Sprintf("writer/%02d/%02d", writer, i) }
 
 func (l *load) put(to *member, key string, number int, timeout time.Duration) put {
-	p := put{key: key, value: strconv.Itoa(number), floor: l.floor.Load()}
+	return l.putValue(to, key, strconv.Itoa(number), timeout)
+}
+
+func (l *load) putValue(to *member, key, value string, timeout time.Duration) put {
+	p := put{key: key, value: value, floor: l.floor.Load()}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	resp, err := to.api.Put(ctx, key, p.value)
-	if p.outcome = outcomeOf(err); p.outcome == acknowledged {
+	if p.outcome, p.told = outcomeOf(err), err; p.outcome == acknowledged {
 		p.revision = resp.Header.Revision
 		l.raise(p.revision)
 		l.acked.Add(1)
@@ -329,7 +339,7 @@ func (h *ledger) admit(p put) error {
 	case p.outcome == acknowledged && p.revision != revision:
 		return fmt.Errorf("%s = %s was acknowledged as revision %d and is revision %d", p.key, p.value, p.revision, revision)
 	case p.outcome == refused && happened:
-		return fmt.Errorf("%s = %s was refused, and is revision %d nevertheless", p.key, p.value, revision)
+		return fmt.Errorf("%s = %s was refused (%v), and is revision %d nevertheless", p.key, p.value, p.told, revision)
 	case happened && revision <= p.floor:
 		return fmt.Errorf("%s = %s is revision %d, though revision %d was known before it began", p.key, p.value, revision, p.floor)
 	}

@@ -20,8 +20,13 @@ func TestNemesisInNamespaces(t *testing.T) {
 		t.Logf("NOT TRIED: no faults of packets, because %s; faults of links were", why)
 		return
 	}
-	again := exec.CommandContext(t.Context(), os.Args[0], "-namespaces", "-test.v", "-test.run=^TestNemesis$",
-		fmt.Sprintf("-minutes=%v", *minutesFlag), fmt.Sprintf("-seed=%d", *seedFlag), "-test.timeout=0")
+	inNamespaces(t, "^TestNemesis$", fmt.Sprintf("-minutes=%v", *minutesFlag), fmt.Sprintf("-seed=%d", *seedFlag))
+}
+
+// inNamespaces runs tests of this program once more, in a network namespace that has nothing in it, and returns the lines that they say.
+func inNamespaces(t *testing.T, tests string, flags ...string) (said []string) {
+	t.Helper()
+	again := exec.CommandContext(t.Context(), os.Args[0], append(flags, "-namespaces", "-programs="+programs, "-test.v", "-test.run="+tests, "-test.timeout=0")...)
 	again.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	output, err := again.StdoutPipe()
 	if err != nil {
@@ -34,11 +39,13 @@ func TestNemesisInNamespaces(t *testing.T) {
 	lines := bufio.NewScanner(output)
 	lines.Buffer(nil, lineMax)
 	for lines.Scan() {
+		said = append(said, lines.Text())
 		t.Logf("in namespaces: %s", lines.Text())
 	}
 	if err := again.Wait(); err != nil {
 		t.Errorf("in namespaces: %v", err)
 	}
+	return said
 }
 
 // noNamespaces says why there can be no network of namespaces, or nothing.
@@ -65,7 +72,7 @@ func noNamespaces() string {
 // newNetworkedCluster describes a cluster on the network that was asked for.
 func newNetworkedCluster(t testing.TB, n int) (*cluster, network) {
 	if *namespacesFlag {
-		return newNamespacedCluster(t, n)
+		return newNamespacedCluster(t, serve(), n)
 	}
 	return newLinkedCluster(t, n)
 }
@@ -83,7 +90,8 @@ type namespaced struct {
 	holders map[*member]int // ids of processes that keep the namespaces there while members are dead
 }
 
-func newNamespacedCluster(t testing.TB, n int) (*cluster, network) {
+// newNamespacedCluster describes a cluster of a program, each member in a namespace of its own.
+func newNamespacedCluster(t testing.TB, program []string, n int) (*cluster, network) {
 	t.Helper()
 	w := &namespaced{t: t, holders: map[*member]int{}}
 	w.run("ip", "link", "set", "lo", "up")
@@ -96,7 +104,7 @@ func newNamespacedCluster(t testing.TB, n int) (*cluster, network) {
 		client, peer := fmt.Sprintf("10.90.0.%d:2379", i+1), fmt.Sprintf("10.90.0.%d:2380", i+1)
 		places = append(places, place{client, peer, client, peer})
 	}
-	c := newCluster(t, serve(), places)
+	c := newCluster(t, program, places)
 	w.members = c.members
 	for _, m := range c.members {
 		w.holders[m] = w.hold()
@@ -125,6 +133,7 @@ func (w *namespaced) hold() int {
 func (w *namespaced) join(m *member) {
 	w.t.Helper()
 	w.run("ip", "link", "add", "to-"+m.name, "type", "veth", "peer", "name", "eth0", "netns", fmt.Sprint(w.holders[m]))
+	w.t.Cleanup(func() { w.run("ip", "link", "delete", "to-"+m.name) }) // now, and not when the kernel gets round to the namespace
 	w.run("ip", "link", "set", "to-"+m.name, "master", bridge, "up")
 	w.inside(m, "ip", "address", "add", addressOf(m)+"/24", "dev", "eth0")
 	w.inside(m, "ip", "link", "set", "eth0", "up")
