@@ -94,6 +94,30 @@ func closeIf(node *Node) {
 	}
 }
 
+// The core forgets the slots that a snapshot covers: were they in the log still, a restart would find votes there that it knows nothing of.
+func TestAnInstallationTrimsTheLogToItsSlot(t *testing.T) {
+	ctx := within(t, 60*1e9)
+	kind := galleryKinds[0]
+	node, _, err := alone(t, kind, disk.NewMem())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer node.Close()
+	g := gallery{kind: kind}
+	for i := range 6 {
+		if _, err := node.Propose(ctx, g.photo(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const slot = 3
+	node.apply.do(func() {
+		err = node.switchTo(&received{slot: slot, configurations: []*paxos.Configuration{node.Membership().Latest}})
+	})
+	if trimmed := node.Status().Trimmed; err != nil || trimmed != slot {
+		t.Errorf("a snapshot of slot %d is installed, the log is trimmed to slot %d, %v", slot, trimmed, err)
+	}
+}
+
 // A power cut at any moment, while the log is trimmed all the time, takes nothing away that was acknowledged.
 func TestTrimmingLosesNothingThatWasAcknowledged(t *testing.T) {
 	for _, kind := range galleryKinds {

@@ -1,6 +1,7 @@
 package synod
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -182,6 +183,34 @@ func TestCommandsOfAReplacedMemberAreNotTakenForThoseOfTheDiskBefore(t *testing.
 	}
 	if _, err := os.Stat(filepath.Join(c.dirs[2], membershipName)); err != nil {
 		t.Errorf("it has not kept who the members are: %v", err)
+	}
+}
+
+// Such a disk may turn out to join. A command that it was given before has its number by then.
+func TestCommandsThatWaitOnAFreshDiskHaveNumbersThatTheDiskBeforeNeverGaveOut(t *testing.T) {
+	c := newCluster(t, 3)
+	ctx, cancel := context.WithCancel(within(t, 60*time.Second))
+	if _, err := c.nodes[2].Propose(ctx, number(1)); err != nil {
+		t.Fatal(err)
+	}
+	before := c.nodes[2].pending.last()
+	for i := range 2 {
+		c.close(i) // nobody is there who could refuse or invite it
+	}
+	c.wipe(2)
+	c.open(2)
+	waiting := make(chan error)
+	go func() {
+		_, err := c.nodes[2].Propose(ctx, number(2))
+		waiting <- err
+	}()
+	await(t, "the command waits", func() bool { return c.nodes[2].pending.count() == 1 })
+	if first := c.nodes[2].pending.last(); first <= 2*before {
+		t.Errorf("it numbers its commands from %x on, and there are numbers up to %x in the log", first, before)
+	}
+	cancel()
+	if err := <-waiting; err == nil {
+		t.Error("without a quorum it is answered")
 	}
 }
 

@@ -41,7 +41,7 @@ func crash(images string) Killer { return Killer{Layer: Crash, What: images} }
 // All returns every mutant, in the order of the documents.
 func All() []Mutant {
 	return slices.Concat(acceptorMutants, gateMutants, recoveryMutants, proposerMutants, learnerMutants, readerMutants, electionMutants,
-		forwarderMutants, admissionMutants, identityMutants, membershipMutants, installMutants, rolesMutants, codecMutants, logMutants, vitalMutants, surveyMutants, segmentMutants, sessionMutants, digestMutants, storeMutants)
+		forwarderMutants, admissionMutants, identityMutants, membershipMutants, installMutants, rolesMutants, handoverMutants, salvageMutants, codecMutants, logMutants, vitalMutants, surveyMutants, segmentMutants, sessionMutants, digestMutants, storeMutants)
 }
 
 // Third returns the mutants of one of three parts, by n modulo 3. The parts differ in length by one at most and are alike in kind.
