@@ -112,6 +112,7 @@ func (f misfortune) befallBoth(t *testing.T, rounds int) {
 			if gap >= f.lasts {
 				t.Errorf("no write while it lasted, which was %v", f.lasts)
 			}
+			s.awaitAll()
 			s.judge(c)
 			chosenLog(t, c) // which compares what the members have voted for
 		})
@@ -128,7 +129,7 @@ func (f misfortune) befallBoth(t *testing.T, rounds int) {
 	t.Logf("%s| %s | %d | %s | %s |", rowMark, f.name, rounds, f.figures(synods), f.figures(etcds))
 }
 
-// befallOne plays one round and returns the longest time without a write while the misfortune lasted. In the end every member serves again.
+// befallOne plays one round and returns the longest time without a write while the misfortune lasted. In the end it is undone.
 func (f misfortune) befallOne(t *testing.T, c *cluster, w network) (time.Duration, *steady) {
 	t.Helper()
 	n := &nemesis{t: t, cluster: c, network: w}
@@ -145,7 +146,6 @@ func (f misfortune) befallOne(t *testing.T, c *cluster, w network) (time.Duratio
 	gap := s.longestGap(began, time.Now())
 	t.Logf("no write for %v", gap.Round(time.Millisecond))
 	n.undo()
-	s.awaitAll()
 	return gap, s
 }
 
