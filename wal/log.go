@@ -168,6 +168,7 @@ func (l *Log) publish(s *segment, b *batch) {
 
 // found notes where a slot's last record lies. The caller holds mu, or is the only one who knows the log.
 func (l *Log) found(s *segment, slot paxos.Slot, p position) {
+	s.promises = s.promises || slot == 0
 	if slot == 0 || slot <= l.state.Trimmed {
 		return
 	}

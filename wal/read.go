@@ -84,7 +84,7 @@ func (l *Log) locate(slot paxos.Slot) (*paxos.Record, *segment, position, error)
 	return nil, l.segments[n], p, nil
 }
 
-// Replay calls fn for every sound durable record of a slot at or above from, and for every promise, in the order of the log.
+// Replay calls fn for every sound durable record of a slot at or above from, and for every promise, in the order of the log. Segments without any, but for the last, it does not read.
 // Damaged records are left out: Unknown tells of those that matter. fn may keep the record; if it returns an error Replay stops
 // and returns it. Replay is the writer's to call.
 func (l *Log) Replay(from paxos.Slot, fn func(paxos.LSN, *paxos.Record) error) error {
@@ -96,6 +96,9 @@ func (l *Log) Replay(from paxos.Slot, fn func(paxos.LSN, *paxos.Record) error) e
 		end := l.durable + 1 // the LSN after the segment's last
 		if i+1 < len(l.segments) {
 			end = l.segments[i+1].first
+			if s.last < from && !s.promises {
+				continue
+			}
 		}
 		if err := l.replaySegment(s, end, from, fn); err != nil {
 			return err

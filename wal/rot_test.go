@@ -259,6 +259,25 @@ func TestAReplayFailsIfABatchIsGoneSinceTheLogWasOpened(t *testing.T) {
 	}
 }
 
+// TestAReplayReadsNoSegmentThatHasNothingForIt damages the first of two segments, which a replay from the second one's slot on does not notice. That every promise is replayed the simulator sees.
+func TestAReplayReadsNoSegmentThatHasNothingForIt(t *testing.T) {
+	m := disk.NewMem()
+	l := mustOpen(t, m)
+	commitSlots(t, l, 1, 1, 3000)
+	commitSlots(t, l, 2, 2, 3000)
+	overwrite(t, m, 0, make([]byte, sectorBytes))
+	for from, want := range map[paxos.Slot]bool{1: false, 2: true} {
+		var got []paxos.Slot
+		err := l.Replay(from, func(_ paxos.LSN, r *paxos.Record) error {
+			got = append(got, r.Slot)
+			return nil
+		})
+		if sound := err == nil && slices.Equal(got, []paxos.Slot{2}); sound != want {
+			t.Errorf("from slot %d: slots %v, %v", from, got, err)
+		}
+	}
+}
+
 func TestASlotThatIsTheLastOneCanBeTrimmed(t *testing.T) {
 	m := disk.NewMem()
 	l := mustOpen(t, m)

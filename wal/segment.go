@@ -11,12 +11,13 @@ import (
 // segment is an open segment file. It begins filled with zeros, or with what it held in a former life, and is never truncated
 // or extended: so a sync writes the file's bytes and none of the file system's own.
 type segment struct {
-	id    segmentID
-	file  disk.File
-	bytes int64
-	end   int64      // where the next batch goes; the writer's own
-	first paxos.LSN  // the LSN of its first record
-	last  paxos.Slot // the highest slot it holds a record of
+	id       segmentID
+	file     disk.File
+	bytes    int64
+	end      int64      // where the next batch goes; the writer's own
+	first    paxos.LSN  // the LSN of its first record
+	last     paxos.Slot // the highest slot it holds a record of
+	promises bool       // whether there is any promise in it
 
 	reading sync.RWMutex // held by readers of file, so that it is not closed under them
 	closed  bool
