@@ -68,7 +68,10 @@ func (m *member) awaitReady(ctx context.Context) error {
 	defer poll.Stop()
 	for {
 		once, cancel := context.WithTimeout(ctx, time.Second)
-		err := target.Await(once)
+		err := m.listens()
+		if err == nil {
+			err = target.Await(once)
+		}
 		if err == nil {
 			_, err = target.Count(once, load.Keys{Prefix: "ready"})
 		}
@@ -85,6 +88,15 @@ func (m *member) awaitReady(ctx context.Context) error {
 			return fmt.Errorf("%s does not serve within %v: %w", m.name, readyBound, err)
 		}
 	}
+}
+
+// listens returns nil if the member accepts connections. gRPC would wait a second after a first attempt that fails, longer than some take to start.
+func (m *member) listens() error {
+	socket, err := net.DialTimeout("tcp", m.client, time.Second)
+	if err != nil {
+		return err
+	}
+	return socket.Close()
 }
 
 // stop asks the process to stop, and makes it if it does not.
