@@ -18,7 +18,7 @@ var rolesMutants = []Mutant{
 `,
 		New: `	return ^Slot(0)
 `,
-		Dies: unit("TestWhateverTheRolesNothingAcknowledgedIsLostWithAnyOneDisk"),
+		Dies: unit("TestAWitnessForgetsNothingBeforeOneMoreLearnerHoldsItThanMayBeLost"),
 	},
 	{
 		ID:     "what-is-not-durable-held",
