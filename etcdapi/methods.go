@@ -206,8 +206,8 @@ func (c countingCodec) Marshal(v any) (mem.BufferSlice, error) {
 	var b mem.BufferSlice
 	var err error
 	switch m := v.(type) {
-	case *watchMessage:
-		b = m.encoded()
+	case encodedWatch:
+		b = mem.BufferSlice(m)
 	case *listing:
 		b, err = m.encode(c.CodecV2)
 	default:

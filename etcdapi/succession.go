@@ -122,7 +122,7 @@ func (s *Server) watch(ctx context.Context, r *pb.WatchCreateRequest, fn func(re
 				return rpctypes.ErrGRPCCompacted
 			}
 			events := &pb.WatchResponse{}
-			if err := proto.Unmarshal(bytes.Join(resp.Events, nil), events); err != nil {
+			if err := proto.Unmarshal(resp.Events, events); err != nil {
 				return err
 			}
 			for _, e := range events.Events {

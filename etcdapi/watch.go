@@ -31,9 +31,10 @@ func (s *watchService) Watch(stream pb.Watch_WatchServer) error {
 	defer progress.Stop()
 
 	ctx := stream.Context()
+	sender := watchSender{server: s.Server, stream: stream, head: pb.WatchResponse{Header: &pb.ResponseHeader{}}}
 	for {
 		for r, ok := watches.Next(); ok; r, ok = watches.Next() {
-			if err := s.send(stream, r); err != nil {
+			if err := sender.send(r); err != nil {
 				return watchError(ctx, err)
 			}
 		}

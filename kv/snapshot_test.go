@@ -295,7 +295,7 @@ func TestWatchersGoOnWithTheNewHistory(t *testing.T) {
 			if !ok {
 				break
 			}
-			events += len(r.Events)
+			events += len(decodeEvents(t, r))
 			if len(r.Events) > 0 {
 				last = r.Revision
 			}

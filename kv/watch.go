@@ -19,8 +19,8 @@ type WatchResponse struct {
 	Canceled        bool
 	CancelReason    string
 	CompactRevision int64
-	// Events are fields of a WatchResponse, one for each event, tag and length included. They are shared and must not be changed.
-	Events [][]byte
+	// Events are fields of a WatchResponse in a row, one for each event, tag and length included. They are shared and must not be changed.
+	Events []byte
 	// Fragment says that the client takes the events in several responses if they are many.
 	Fragment bool
 }

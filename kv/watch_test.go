@@ -324,7 +324,7 @@ func TestEventIsEncodedOnceHoweverManyWatch(t *testing.T) {
 	for _, s := range []*naiveStream{a, b} {
 		for range 2 {
 			r, _ := s.Next()
-			seen = append(seen, &r.Events[0][0])
+			seen = append(seen, &r.Events[0])
 		}
 	}
 	for _, first := range seen {

@@ -2,7 +2,6 @@ package kv
 
 import (
 	"fmt"
-	"sync/atomic"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -100,32 +99,6 @@ func (r *notes) add(v *version, prior version) {
 	r.groups[len(r.groups)-1].add(e)
 	if r.bytes += e.bytes(); r.bytes > r.limit {
 		*r = notes{}
-	}
-}
-
-// payload is what one revision has for one audience, encoded. It is shared by the queues of all its watchers, and counts as held as
-// long as it is in any.
-type payload struct {
-	revision int64
-	frames   [][]byte
-	size     int
-	refs     atomic.Int32
-}
-
-func (p *payload) add(frame []byte) {
-	p.frames = append(p.frames, frame)
-	p.size += len(frame)
-}
-
-func (p *payload) retain(held *atomic.Int64) {
-	if p.refs.Add(1) == 1 {
-		held.Add(int64(p.size))
-	}
-}
-
-func (p *payload) release(held *atomic.Int64) {
-	if p.refs.Add(-1) == 0 {
-		held.Add(-int64(p.size))
 	}
 }
 

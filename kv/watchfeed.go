@@ -114,12 +114,8 @@ func (h *hub) serve(r reading) {
 
 // give hands out a chunk. Who has then been given everything up to the hub's revision is synced.
 func (h *hub) give(r reading, c chunk) {
-	found := map[*audience][]*payload{}
-	for _, g := range c.groups {
-		for _, s := range r.wanted.selectFrom(g) {
-			found[s.audience] = append(found[s.audience], s.payload)
-		}
-	}
+	found := h.payloadsOf(c, &r.wanted)
+	defer h.releaseAll(found)
 	for _, w := range r.watchers {
 		if w.state != behind {
 			continue
@@ -141,11 +137,36 @@ func (h *hub) give(r reading, c chunk) {
 	}
 }
 
+// payloadsOf encodes what a chunk has for each audience of an index, in the order of revisions. Each payload's run has a reference to be released.
+func (h *hub) payloadsOf(c chunk, wanted *index) map[*audience][]payload {
+	found := map[*audience][]payload{}
+	for _, g := range c.groups {
+		for _, s := range wanted.selectFrom(g) {
+			before := found[s.audience]
+			var last *run
+			if len(before) > 0 {
+				last = before[len(before)-1].run
+			}
+			_, p := last.take(g.revision, s, &h.held)
+			found[s.audience] = append(before, p)
+		}
+	}
+	return found
+}
+
+func (h *hub) releaseAll(found map[*audience][]payload) {
+	for _, payloads := range found {
+		for _, p := range payloads {
+			p.run.release(&h.held)
+		}
+	}
+}
+
 // giveTo offers a watcher what it lacks of some payloads. If its queue refuses one, that is the first it lacks from then on.
-func (h *hub) giveTo(w *watcher, payloads []*payload) bool {
-	first, _ := slices.BinarySearchFunc(payloads, w.next, func(p *payload, revision int64) int { return cmp.Compare(p.revision, revision) })
-	for _, p := range payloads[first:] {
-		if !w.stream.offer(w, p) {
+func (h *hub) giveTo(w *watcher, payloads []payload) bool {
+	first, _ := slices.BinarySearchFunc(payloads, w.next, func(p payload, revision int64) int { return cmp.Compare(p.revision, revision) })
+	for i := first; i < len(payloads); i++ {
+		if p := &payloads[i]; !w.stream.offer(w, p) {
 			w.next = p.revision
 			return false
 		}

@@ -43,7 +43,7 @@ type hub struct {
 	behind   atomic.Int64
 	streams  atomic.Int64
 	events   atomic.Int64 // given to watchers so far
-	held     atomic.Int64 // bytes of payloads in queues
+	held     atomic.Int64 // bytes of runs in queues
 
 	mu       sync.Mutex // taken with enter
 	revision int64
@@ -170,12 +170,18 @@ func (h *hub) distribute(g *group) {
 	h.revision = g.revision
 	h.recent.add(g, &h.limits)
 	for _, s := range h.index.selectFrom(g) {
+		if len(s.synced) == 0 {
+			continue // nor may the run grow that those who are behind still hold
+		}
+		var p payload
+		s.told, p = s.told.take(g.revision, s, &h.held)
 		for i := len(s.synced) - 1; i >= 0; i-- {
 			w := s.synced[i]
-			if g.revision >= w.first && !w.stream.offer(w, s.payload) {
+			if g.revision >= w.first && !w.stream.offer(w, &p) {
 				h.fallBehind(w, g.revision, true)
 			}
 		}
+		p.run.release(&h.held)
 	}
 }
 

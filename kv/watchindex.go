@@ -21,6 +21,7 @@ type audience struct {
 	interest
 	members int        // synced or behind
 	synced  []*watcher // each knows its place
+	told    *run       // what they were told last; nil if that is nothing
 }
 
 func (a *audience) addSynced(w *watcher) {
@@ -99,33 +100,42 @@ func (x *index) has(key string) bool {
 	return !x.visit(key, func(*audience) bool { return false })
 }
 
-// selection is what a revision has for an audience.
+// selection is what a revision has for an audience: frames in a row, which must not be changed.
 type selection struct {
 	*audience
-	*payload
+	events int
+	frames []byte
+}
+
+func (s *selection) add(frame []byte) {
+	if s.events++; s.events == 1 {
+		s.frames = frame[:len(frame):len(frame)]
+		return
+	}
+	s.frames = append(s.frames, frame...)
 }
 
 // selectFrom selects from a revision for every audience that it concerns. The caller holds hub.mu.
 func (x *index) selectFrom(g *group) []selection {
 	var found []selection
-	var at map[*audience]*payload
+	var places map[*audience]int // in found
 	if len(g.events) > 1 {
-		at = map[*audience]*payload{}
+		places = map[*audience]int{}
 	}
 	for _, e := range g.events {
 		x.visit(e.key, func(a *audience) bool {
 			if !a.wants(e) {
 				return true
 			}
-			p := at[a]
-			if p == nil {
-				p = &payload{revision: g.revision}
-				found = append(found, selection{a, p})
-				if at != nil {
-					at[a] = p
+			place, there := places[a]
+			if !there {
+				place = len(found)
+				found = append(found, selection{audience: a})
+				if places != nil {
+					places[a] = place
 				}
 			}
-			p.add(e.frame(a.prior))
+			found[place].add(e.frame(a.prior))
 			return true
 		})
 	}

@@ -207,12 +207,8 @@ func (s *naiveStream) checkCompacted(w *naiveWatcher, r WatchResponse) {
 
 func decodeEvents(t fataler, r WatchResponse) []*mvccpb.Event {
 	t.Helper()
-	var b []byte
-	for _, frame := range r.Events {
-		b = append(b, frame...)
-	}
 	m := &pb.WatchResponse{}
-	if err := proto.Unmarshal(b, m); err != nil {
+	if err := proto.Unmarshal(r.Events, m); err != nil {
 		t.Fatalf("decode: %v", err)
 	}
 	return m.Events

@@ -4,11 +4,13 @@ import "context"
 
 // queued is one response in a stream's queue. Events for its watcher are added to it until it is taken, or sealed.
 type queued struct {
-	response WatchResponse
-	watcher  *watcher // nil in an answer to a request
-	payloads []*payload
-	bytes    int
-	next     *queued
+	response  WatchResponse
+	watcher   *watcher // nil in an answer to a request
+	run       *run     // which the events are a stretch of; nil without events
+	to        int      // where they end in it
+	revisions int
+	bytes     int
+	next      *queued
 }
 
 // queue is what is to be said, in order. The zero value is empty.
@@ -40,7 +42,7 @@ const (
 	gatherBytes = 64 << 10
 	// gatherRevisions is etcd's bound of the revisions in one response.
 	gatherRevisions = 1000
-	// shareOverhead is what a place in a queue takes, in bytes and roughly.
+	// shareOverhead is what is counted for a place in a queue beside the events, in bytes.
 	shareOverhead = 64
 )
 
@@ -48,26 +50,34 @@ const (
 func (ws *WatchStream) offer(w *watcher, p *payload) bool {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	size := p.size + shareOverhead
+	size := p.size() + shareOverhead
 	if !ws.hasRoom(w, size) {
 		return false
 	}
 	e := w.open
-	if e == nil || e.bytes+size > gatherBytes || len(e.payloads) >= gatherRevisions {
-		e = &queued{watcher: w}
+	if e == nil || e.run != p.run || e.to != p.from {
+		e = &queued{watcher: w, run: p.run, response: WatchResponse{ID: w.id, Fragment: w.fragment}}
+		p.run.retain()
 		w.open = e
 		ws.queue.put(e)
 	}
-	e.payloads = append(e.payloads, p)
+	e.extend(p)
 	e.bytes += size
 	w.bytes += size
 	w.revisions++
 	w.quiet = false
 	ws.bytes += size
-	p.retain(&ws.hub.held)
-	ws.hub.events.Add(int64(len(p.frames)))
+	ws.hub.events.Add(int64(p.events))
 	signal(ws.ready)
 	return true
+}
+
+// extend adds the payload that follows in the run; the first if there is none yet.
+func (e *queued) extend(p *payload) {
+	e.response.Events = p.data[p.from-len(e.response.Events):]
+	e.response.Revision = p.revision
+	e.to = len(p.data)
+	e.revisions++
 }
 
 // hasRoom applies the limits. Where nothing is queued there is room for one payload, however large.
@@ -156,31 +166,13 @@ func (ws *WatchStream) Next() (WatchResponse, bool) {
 		return WatchResponse{}, false
 	}
 	ws.settle(e)
-	return e.whole(), true
-}
-
-// whole returns the response with the events that have gathered.
-func (e *queued) whole() WatchResponse {
-	r := e.response
-	switch n := len(e.payloads); n {
-	case 0:
-		return r
-	case 1:
-		r.Events = e.payloads[0].frames
-	default:
-		for _, p := range e.payloads {
-			r.Events = append(r.Events, p.frames...)
-		}
-	}
-	r.ID, r.Fragment = e.watcher.id, e.watcher.fragment
-	r.Revision = e.payloads[len(e.payloads)-1].revision
-	return r
+	return e.response, true
 }
 
 // settle takes a response that has left the queue off the accounts, and lets those get in line who have waited for the room.
 func (ws *WatchStream) settle(e *queued) {
 	w := e.watcher
-	if len(e.payloads) == 0 {
+	if e.run == nil {
 		ws.controls--
 		signal(ws.room)
 		if w != nil {
@@ -191,10 +183,8 @@ func (ws *WatchStream) settle(e *queued) {
 	if w.open == e {
 		w.open = nil
 	}
-	for _, p := range e.payloads {
-		p.release(&ws.hub.held)
-	}
-	w.revisions -= len(e.payloads)
+	e.run.release(&ws.hub.held)
+	w.revisions -= e.revisions
 	w.bytes -= e.bytes
 	ws.bytes -= e.bytes
 	if w.hungry && w.revisions == 0 {
