@@ -21,6 +21,7 @@ var answers = []struct{ outcome, answer error }{
 	{synod.ErrReadTimeout, rpctypes.ErrGRPCTimeout},
 	{synod.ErrClosed, rpctypes.ErrGRPCStopped},
 	{synod.ErrFailed, rpctypes.ErrGRPCStopped},
+	{synod.ErrRemoved, rpctypes.ErrGRPCStopped},
 	{synod.ErrNotLeader, rpctypes.ErrGRPCNotLeader},
 	{synod.ErrBadSuccessor, rpctypes.ErrGRPCBadLeaderTransferee},
 	{synod.ErrUnknown, rpctypes.ErrGRPCTimeoutDueToLeaderFail},

@@ -185,6 +185,7 @@ func TestWhatTheLogSaysIsToldInEtcdsWords(t *testing.T) {
 		{synod.ErrTooLarge, rpctypes.ErrGRPCRequestTooLarge, rpctypes.ErrGRPCRequestTooLarge},
 		{synod.ErrClosed, rpctypes.ErrGRPCStopped, rpctypes.ErrGRPCStopped},
 		{synod.ErrFailed, rpctypes.ErrGRPCStopped, rpctypes.ErrGRPCStopped},
+		{synod.ErrRemoved, rpctypes.ErrGRPCStopped, rpctypes.ErrGRPCStopped},
 		{synod.ErrUnknown, rpctypes.ErrGRPCTimeoutDueToLeaderFail, rpctypes.ErrGRPCTimeoutDueToLeaderFail},
 		{synod.ErrReadTimeout, rpctypes.ErrGRPCTimeout, rpctypes.ErrGRPCTimeout},
 		{fmt.Errorf("slot 9: %w", synod.ErrOverloaded), rpctypes.ErrGRPCRequestTooManyRequests, rpctypes.ErrGRPCRequestTooManyRequests},

@@ -114,7 +114,6 @@ var changeAnswers = []struct{ outcome, answer error }{
 	{synod.ErrNotLearner, rpctypes.ErrGRPCMemberNotLearner},
 	{synod.ErrNotCaughtUp, rpctypes.ErrGRPCLearnerNotReady},
 	{synod.ErrQuorumAtRisk, rpctypes.ErrGRPCUnhealthy},
-	{synod.ErrRemoved, rpctypes.ErrGRPCStopped},
 }
 
 // change lets fn change the membership within the time that a request has, and says in etcd's words what became of it.
