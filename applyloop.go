@@ -20,7 +20,8 @@ type applyLoop struct {
 	read    func(paxos.Slot) (*paxos.Record, error) // the log's last record for a slot
 	failed  func(error)
 	compare *comparison
-	grown   atomic.Int64 // bytes of records applied since it was last set to 0
+	report  func(ApplyDone) // called after each call of Apply; may be nil
+	grown   atomic.Int64    // bytes of records applied since it was last set to 0
 
 	mu      sync.Mutex
 	more    sync.Cond
@@ -272,6 +273,9 @@ func (a *applyLoop) apply(batch []*paxos.Record) error {
 		progress := Progress{Applying: time.Now()}
 		results := a.machine.Apply(commands)
 		progress.Applied = time.Now()
+		if a.report != nil {
+			a.report(applyDone(commands, progress))
+		}
 		if len(results) != len(commands) {
 			return fmt.Errorf("the state machine returned %d results for %d commands", len(results), len(commands))
 		}
@@ -284,6 +288,14 @@ func (a *applyLoop) apply(batch []*paxos.Record) error {
 		marker.Advance(last)
 	}
 	return nil
+}
+
+func applyDone(commands []Command, progress Progress) ApplyDone {
+	done := ApplyDone{Slot: commands[len(commands)-1].Slot, Commands: len(commands), Duration: progress.Applied.Sub(progress.Applying)}
+	for _, c := range commands {
+		done.Bytes += len(c.Data)
+	}
+	return done
 }
 
 func (a *applyLoop) answer(numbers []uint64, results []any, progress Progress) {

@@ -208,6 +208,7 @@ type EventListener struct {
 	PeerUp        func(Peer)
 	PeerDown      func(Peer)
 	Synced        func(SyncDone)
+	Applied       func(ApplyDone)
 	Trimmed       func(paxos.Slot) // the log, up to and including this slot
 	Snapshotted   func(Snapshotted)
 	Installed     func(Installed)
@@ -251,6 +252,14 @@ type SyncDone struct {
 	Records  int
 	Bytes    int
 	Duration time.Duration // of write and sync together
+}
+
+// ApplyDone is one call of the machine's Apply.
+type ApplyDone struct {
+	Slot     paxos.Slot // of the last command
+	Commands int
+	Bytes    int // of the commands
+	Duration time.Duration
 }
 
 // Snapshotted is one snapshot of the machines in memory, written to this member's disk.

@@ -99,6 +99,9 @@ func (n *Node) open() error {
 	n.apply = newApplyLoop(n.cfg.ID, n.machine, applied, n.pending, n.mender.read, n.Fail)
 	n.comparison = newComparison(n.cfg.ID, appliedByAny(n.sections))
 	n.apply.compare = n.comparison
+	if n.cfg.Events != nil {
+		n.apply.report = n.cfg.Events.Applied
+	}
 	n.apply.missing = n.log.Vital().Trimmed
 	n.disk = newDiskLoop(n.log, func(lsn paxos.LSN) { n.inbox.put(paxos.Event{Kind: paxos.Durable, LSN: lsn}) }, n.Fail, n.onSynced)
 	loop, err := newEventLoop(n, applied)

@@ -77,7 +77,7 @@ func newMetrics(node Replicator, store measured, quota int64, observer *Observer
 	m.leaseGrants, m.leaseRevokes = of("LeaseGrant"), of("LeaseRevoke")
 	m.grpc = newMethodVecs()
 	m.registry.MustRegister(m.checks, m.checked, durations, m.grpc.started, m.grpc.handled, m.grpc.received, m.grpc.sent,
-		observer.changes, observer.sync, observer.written, observer.scrubs, observer.scrubbed, observer.damaged, observer.mended,
+		observer.changes, observer.sync, observer.written, observer.slow.count, observer.scrubs, observer.scrubbed, observer.damaged, observer.mended,
 		m.clients.requests, m.leaseTTLs, m.hashes, m.hashesAt, m.snapshotsMade,
 		newNodeCollector(node, store, quota),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

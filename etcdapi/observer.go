@@ -1,7 +1,9 @@
 package etcdapi
 
 import (
+	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -15,6 +17,7 @@ type Observer struct {
 	changes prometheus.Counter
 	sync    prometheus.Histogram
 	written prometheus.Counter
+	slow    slowApplies
 
 	scrubs, scrubbed prometheus.Counter
 	damaged, mended  *prometheus.CounterVec // by kind
@@ -29,6 +32,10 @@ func NewObserver() *Observer {
 			Name: "etcd_server_leader_changes_seen_total",
 			Help: "Leader changes that this member has seen.",
 		}),
+		slow: slowApplies{count: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "etcd_server_slow_apply_total",
+			Help: "Calls of the store that took longer than --warning-apply-duration.",
+		})},
 		written: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "etcd_disk_wal_write_bytes_total",
 			Help: "Bytes written to this member's log.",
@@ -58,6 +65,11 @@ func NewObserver() *Observer {
 	}
 }
 
+// LogSlowApplies has calls of the store counted and logged that take longer than bound; 0 for none. It comes before Events.
+func (o *Observer) LogSlowApplies(bound time.Duration, logger *slog.Logger) {
+	o.slow.bound, o.slow.logger = bound, logger
+}
+
 // Events returns the listener to open the node with. Its functions return at once and may be called from any goroutine.
 func (o *Observer) Events() *synod.EventListener {
 	return &synod.EventListener{
@@ -71,6 +83,7 @@ func (o *Observer) Events() *synod.EventListener {
 			o.sync.Observe(s.Duration.Seconds())
 			o.written.Add(float64(s.Bytes))
 		},
+		Applied: o.slow.observe,
 		Scrubbed: func(s synod.Scrubbed) {
 			o.scrubs.Inc()
 			o.scrubbed.Add(float64(s.Bytes))

@@ -89,6 +89,7 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		return nil, err
 	}
 	observer := etcdapi.NewObserver()
+	observer.LogSlowApplies(config.SlowApply, logger)
 	machines := map[byte]synod.StateMachine{etcdapi.MachineKV: store, etcdapi.MachineMembers: members}
 	if m.node, err = openNode(config, self, peers, peerTLS, machines, observer, logger); err != nil {
 		return nil, err

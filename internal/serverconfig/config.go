@@ -65,6 +65,7 @@ type Config struct {
 	LogOutputs  []string
 	LogRotation *LogRotation // nil: files grow
 	SlowRequest time.Duration
+	SlowApply   time.Duration // from which a call of the store is logged; 0 for never
 
 	EnablePprof      bool
 	ExtensiveMetrics bool

@@ -84,6 +84,7 @@ func TestFlagsReachTheConfig(t *testing.T) {
 		{"", func(c *Config) any { return c.Tracing }, (*Tracing)(nil)},
 		{"--enable-distributed-tracing --distributed-tracing-sampling-rate=500000", func(c *Config) any { return *c.Tracing }, Tracing{"localhost:4317", "etcd", "", 0.5}},
 		{"--warning-unary-request-duration=1s", func(c *Config) any { return c.SlowRequest }, time.Second},
+		{"--warning-apply-duration=1s", func(c *Config) any { return c.SlowApply }, time.Second},
 		{"", func(c *Config) any { return c.Self.PeerURL.String() }, "http://localhost:2380"},
 		{"", func(c *Config) any { return len(c.Members) }, 1},
 		{"--name b " + three + " --initial-advertise-peer-urls=http://127.0.0.1:2", func(c *Config) any { return c.Self.Name }, "b"},
