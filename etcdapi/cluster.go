@@ -70,7 +70,11 @@ const publishPause = 500 * time.Millisecond
 func (s *Server) publish() {
 	for {
 		err := s.publishOnce()
-		if err == nil || s.stopped.Err() != nil {
+		if err == nil {
+			close(s.published)
+			return
+		}
+		if s.stopped.Err() != nil {
 			return
 		}
 		s.logger.Warn("cannot publish this member's name and client URLs yet; trying again", "error", err)
@@ -81,6 +85,9 @@ func (s *Server) publish() {
 		}
 	}
 }
+
+// Published is closed once the cluster knows under which name and at which URLs this member serves clients. Etcd's members say that they are ready no sooner.
+func (s *Server) Published() <-chan struct{} { return s.published }
 
 func (s *Server) publishOnce() error {
 	if err := s.confirm(s.stopped); err != nil {

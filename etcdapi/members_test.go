@@ -2,11 +2,13 @@ package etcdapi
 
 import (
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -208,4 +210,33 @@ func TestAMemberPublishesItselfOnceTheLogTakesIt(t *testing.T) {
 	if err := s.publishOnce(); err != nil || s.members.Published(uint64(testMember)).Name != "other" {
 		t.Errorf("%v, %v", s.members.all(), err)
 	}
+}
+
+// said has a token for each line that is logged.
+type said chan struct{}
+
+func (s said) Write(line []byte) (int, error) {
+	s <- struct{}{}
+	return len(line), nil
+}
+
+func TestAMemberHasPublishedItselfNoSoonerThanTheClusterKnows(t *testing.T) {
+	s := serve(t, nil)
+	warned := make(said, 100)
+	s.self, s.published, s.logger = &pb.Member{ID: uint64(testMember), Name: "other"}, make(chan struct{}), slog.New(slog.NewTextHandler(warned, nil))
+	s.node.failWith(synod.ErrNoLeader)
+	var publishing sync.WaitGroup
+	publishing.Go(s.publish)
+	<-warned
+	select {
+	case <-s.Published():
+		t.Error("published without a leader")
+	default:
+	}
+	s.node.failWith(nil)
+	<-s.Published()
+	if name := s.members.Published(uint64(testMember)).Name; name != "other" {
+		t.Errorf("the member has published itself, and the cluster knows it as %q", name)
+	}
+	publishing.Wait()
 }

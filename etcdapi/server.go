@@ -186,7 +186,8 @@ type Server struct {
 	tracing tracing
 
 	cluster, member uint64
-	self            *pb.Member // as this member publishes itself
+	self            *pb.Member    // as this member publishes itself
+	published       chan struct{} // closed once it has
 	maxRequestBytes int
 	maxTxnOps       int
 	requestTimeout  time.Duration
@@ -252,6 +253,7 @@ func New(config Config) (*Server, error) {
 		diverged:         config.Observer.diverged,
 		corruptCheckTime: config.CorruptCheckTime,
 
+		published:   make(chan struct{}),
 		snapshotDir: config.SnapshotDir,
 		snapshots:   make(chan struct{}, snapshotsMax),
 		peerScheme:  cmp.Or(config.PeerScheme, "http"),

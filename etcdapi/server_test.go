@@ -155,7 +155,11 @@ func serveWith(t testing.TB, store kv.Config, change func(*Config)) *serving {
 // awaitPublished waits until the member has published itself, so that it does not show up among the proposals of a test.
 func (s *serving) awaitPublished(t testing.TB) {
 	t.Helper()
-	eventually(t, func() bool { return s.members.Published(uint64(testMember)).Name == "m3" })
+	select {
+	case <-s.Published():
+	case <-time.After(bound):
+		t.Fatal("the member does not publish itself")
+	}
 }
 
 // eventually waits until ok holds.

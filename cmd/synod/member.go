@@ -31,6 +31,8 @@ type member struct {
 	served sync.WaitGroup
 	failed chan error // why this member cannot go on; the first reason counts
 
+	published <-chan struct{} // closed once the cluster knows where this member serves clients; nil for one without a store, which publishes nothing
+
 	closers []func() error // what is open, to be closed in reverse order
 }
 
@@ -132,6 +134,7 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 	if err != nil {
 		return nil, err
 	}
+	m.published = api.Published()
 	m.serve(api)
 	return m, nil
 }
@@ -171,7 +174,7 @@ func (m *member) watchNode() {
 	}
 }
 
-// join returns nil once this member can serve: a quorum has confirmed that it sees every acknowledged write.
+// join returns nil once this member can serve: a quorum has confirmed that it sees every acknowledged write, and the cluster lists it under its name.
 func (m *member) join(ctx context.Context) error {
 	for {
 		attempt, cancel := context.WithTimeout(ctx, joinAttempt)
@@ -179,7 +182,7 @@ func (m *member) join(ctx context.Context) error {
 		cancel()
 		switch {
 		case err == nil:
-			return nil
+			return m.awaitPublished(ctx)
 		case ctx.Err() != nil:
 			return ctx.Err()
 		}
@@ -189,6 +192,20 @@ func (m *member) join(ctx context.Context) error {
 			return m.node.Err()
 		default:
 		}
+	}
+}
+
+func (m *member) awaitPublished(ctx context.Context) error {
+	if m.published == nil {
+		return nil
+	}
+	select {
+	case <-m.published:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-m.node.Done():
+		return m.node.Err()
 	}
 }
 
