@@ -180,6 +180,9 @@ func (w *namespaced) lose(from, to *member, percent int) {
 	w.rule(from, to, fmt.Sprintf("numgen random mod 100 < %d drop", percent))
 }
 
+// rename has nothing to do: packets say where they come from.
+func (w *namespaced) rename(*member, uint64) {}
+
 func (w *namespaced) heal() {
 	for _, m := range w.members {
 		w.inside(m, "nft", "flush chain ip faults in; flush chain ip faults out")

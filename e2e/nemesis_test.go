@@ -88,11 +88,13 @@ func drawSchedule(seed uint64, members int, networkFaults []networkFault) schedu
 		if random.IntN(3) == 0 {
 			s.victim = random.IntN(members)
 		}
-		switch random.IntN(5) {
+		switch random.IntN(6) {
 		case 0, 1:
 			s.process = processFaults[random.IntN(len(processFaults))]
 		case 2, 3:
 			s.network = networkFaults[random.IntN(len(networkFaults))]
+		case 4:
+			s.process = replacement
 		default:
 			s.process, s.network = processFaults[random.IntN(len(processFaults))], networkFaults[random.IntN(len(networkFaults))]
 		}
@@ -199,6 +201,16 @@ var processFaults = []processFault{
 	{"kill all", func(n *nemesis, victim *member) { n.kill(n.cluster.members...) }},
 	{"pause", func(n *nemesis, victim *member) { n.pause(victim) }},
 	{"pause all others", func(n *nemesis, victim *member) { n.pause(n.others(victim)...) }},
+}
+
+// replacement removes a member, and later adds another one in its place, with nothing on its disk. It is a step of its own: the cluster would refuse a change of its members
+// while it cannot hear a majority.
+var replacement = processFault{"replace", func(n *nemesis, victim *member) { n.replace(victim) }}
+
+func (n *nemesis) replace(victim *member) {
+	n.t.Helper()
+	n.cluster.remove(victim)
+	n.undoing = append(n.undoing, func() { n.network.rename(victim, n.cluster.addAgain(victim)) })
 }
 
 func (n *nemesis) kill(victims ...*member) {

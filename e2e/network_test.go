@@ -15,6 +15,7 @@ type network interface {
 	cut(from, to *member)               // nothing passes in this direction
 	lose(from, to *member, percent int) // so many packets are lost in this direction
 	reset(a, b *member)                 // all connections between the two end
+	rename(m *member, id uint64)        // this is the member's ID from now on
 	heal()                              // everything works again
 }
 
@@ -50,7 +51,7 @@ func listenHere(t testing.TB) net.Listener {
 	return l
 }
 
-// id is the node that a member says it is when it dials another.
+// id is the node that a member says it is when it dials another, as long as it is a founder.
 func (linked) id(m *member) uint64 {
 	const defaultToken = "etcd-cluster"
 	if m == nil {
@@ -63,6 +64,7 @@ func (w linked) form() string                       { return "links" }
 func (w linked) cut(from, to *member)               { w.net.Cut(w.id(from), w.id(to)) }
 func (w linked) lose(from, to *member, percent int) { w.net.Lose(w.id(from), w.id(to), percent) }
 func (w linked) reset(a, b *member)                 { w.net.Reset(w.id(a), w.id(b)) }
+func (w linked) rename(m *member, id uint64)        { w.net.Rename(w.id(m), id) }
 func (w linked) heal()                              { w.net.Heal() }
 
 // delay is what only links can do.

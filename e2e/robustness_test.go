@@ -19,6 +19,7 @@ func TestEtcdsValidatorsAcceptWhatEtcdsTrafficSaw(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			c, w := newNetworkedCluster(t, 3)
 			plan := drawSchedule(*seedFlag, len(c.members), faultsOf(w))[:stepsUnderEtcdsTraffic]
+			plan[len(plan)/2].process, plan[len(plan)/2].network = replacement, networkFault{} // what comes after befalls the new member, too
 			t.Logf("nemesis over %s, seed %d:\n%s", w.form(), *seedFlag, plan)
 			c.start()
 			command := exec.CommandContext(t.Context(), program, kind)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -89,13 +90,65 @@ func (c *cluster) add(name string) *member {
 		all = append(all, other.name+"=http://"+other.peer)
 	}
 	m.flags = []string{
-		"--name=" + name, "--initial-cluster=" + strings.Join(all, ","), "--initial-cluster-state=existing",
+		"--name=" + name, "--initial-cluster=" + strings.Join(all, ","), joins,
 		"--listen-client-urls=http://" + client, "--advertise-client-urls=http://" + client,
 		"--listen-peer-urls=http://" + peer, "--initial-advertise-peer-urls=http://" + peer,
 	}
 	m.api = newClient(c.t, client)
 	m.start()
 	return m
+}
+
+// remove removes a member, and with it its process and its disk.
+func (c *cluster) remove(m *member) {
+	c.t.Helper()
+	asked := c.otherThan(m)
+	id := c.idOf(asked, m)
+	c.insist("the removal of "+m.name, func(ctx context.Context) error {
+		_, err := asked.api.MemberRemove(ctx, id)
+		return err
+	}, rpctypes.ErrMemberNotFound)
+	m.kill()
+	if err := os.RemoveAll(m.dir); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// joins tells a process that its member is added to a cluster that there is.
+const joins = "--initial-cluster-state=existing"
+
+// addAgain adds a member that was removed in the place that it had, waits until it votes, and returns its new ID.
+func (c *cluster) addAgain(m *member) uint64 {
+	c.t.Helper()
+	asked := c.otherThan(m)
+	c.insist("the invitation of "+m.name, func(ctx context.Context) error {
+		_, err := asked.api.MemberAdd(ctx, []string{"http://" + m.peer})
+		return err
+	}, rpctypes.ErrPeerURLExist)
+	if !slices.Contains(m.flags, joins) {
+		m.flags = append(m.flags, joins)
+	}
+	m.start()
+	m.awaitReady()
+	c.awaitVoter(m)
+	return c.idOf(asked, m)
+}
+
+// otherThan returns the member after m.
+func (c *cluster) otherThan(m *member) *member {
+	return c.members[(slices.Index(c.members, m)+1)%len(c.members)]
+}
+
+// insist asks for a change of the membership until it is done, whatever refuses it or leaves its outcome open meanwhile; done is what the cluster answers when an
+// earlier attempt has made it.
+func (c *cluster) insist(what string, ask func(context.Context) error, done error) {
+	c.t.Helper()
+	eventually(c.t, what, func() bool {
+		ctx, cancel := context.WithTimeout(c.t.Context(), requestTimeout)
+		defer cancel()
+		err := ask(ctx)
+		return err == nil || errors.Is(err, done)
+	})
 }
 
 // change asks for a change of the membership until the cluster finds itself healthy enough, as etcd's clients have to.

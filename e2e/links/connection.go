@@ -73,21 +73,35 @@ func (n *Net) carry(conn net.Conn, to uint64, address string, fromMember bool) {
 func (n *Net) identify(c *connection, from uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if member, renamed := n.renamed[from]; renamed {
+		from = member
+	}
 	c.from = from
 }
 
-// whoDials reads the beginning of a member's hello and returns its node, and what it has read.
+// whoDials reads the beginning of a member's hello and returns its node, and what it has read. An inquiry comes from somebody who is no member yet.
 func whoDials(conn net.Conn) (from uint64, said []byte, err error) {
-	const fromOffset = 16 + 8 // behind the message's header and the cluster
-	said = make([]byte, fromOffset+8)
+	const (
+		header     = 16
+		kindOffset = 6
+		inquiry    = 5
+		fromOffset = header + 8 // behind the cluster
+	)
 	if err := conn.SetReadDeadline(time.Now().Add(helloWithin)); err != nil {
 		return 0, nil, err
 	}
-	if _, err := io.ReadFull(conn, said); err != nil {
+	said = make([]byte, fromOffset+8)
+	if _, err := io.ReadFull(conn, said[:header]); err != nil {
 		return 0, nil, err
 	}
 	if string(said[:4]) != "SYND" {
 		return 0, nil, errors.New("no hello")
+	}
+	if said[kindOffset] == inquiry {
+		return Clients, said[:header], conn.SetReadDeadline(time.Time{})
+	}
+	if _, err := io.ReadFull(conn, said[header:]); err != nil {
+		return 0, nil, err
 	}
 	return binary.LittleEndian.Uint64(said[fromOffset:]), said, conn.SetReadDeadline(time.Time{})
 }

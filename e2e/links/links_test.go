@@ -30,14 +30,20 @@ type pair struct {
 
 func connect(t *testing.T, n *Net) pair {
 	t.Helper()
+	return connectAs(t, n, ada)
+}
+
+// connectAs has ada say that she is called id.
+func connectAs(t *testing.T, n *Net, id uint64) pair {
+	t.Helper()
 	behind, front := listen(t), listen(t)
 	n.ServeMember(front, bob, behind.Addr().String())
 	p := pair{t: t, ada: dial(t, front)}
-	if _, err := p.ada.Write(helloOf(ada)); err != nil {
+	if _, err := p.ada.Write(helloOf(id)); err != nil {
 		t.Fatal(err)
 	}
 	p.bob = accept(t, behind)
-	p.expect(p.bob, string(helloOf(ada)))
+	p.expect(p.bob, string(helloOf(id)))
 	return p
 }
 
@@ -130,6 +136,31 @@ func TestBothDirectionsWorkUntilToldOtherwise(t *testing.T) {
 	p.expect(p.bob, "question")
 	p.say(p.bob, "answer")
 	p.expect(p.ada, "answer")
+}
+
+func TestAnInquiryIsCarriedAtOnceAsItHasNoBody(t *testing.T) {
+	n := network(t)
+	behind, front := listen(t), listen(t)
+	n.ServeMember(front, bob, behind.Addr().String())
+	p := pair{t: t, ada: dial(t, front)}
+	inquiry := string(append([]byte("SYND\x01\x00\x05"), make([]byte, 9)...))
+	p.say(p.ada, inquiry)
+	p.bob = accept(t, behind)
+	p.expect(p.bob, inquiry)
+	p.say(p.bob, "account")
+	p.expect(p.ada, "account")
+}
+
+func TestAMemberThatIsRenamedKeepsItsLinks(t *testing.T) {
+	const later = 77
+	n := network(t)
+	n.Rename(ada, later)
+	p := connectAs(t, n, later)
+	n.Cut(ada, bob)
+	p.say(p.ada, "held")
+	p.expectSilence(p.bob)
+	n.Heal()
+	p.expect(p.bob, "held")
 }
 
 func TestACutHoldsOneDirectionOnlyAndHealingDeliversWhatItHeld(t *testing.T) {

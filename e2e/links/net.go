@@ -26,11 +26,12 @@ type Net struct {
 	listeners   []net.Listener
 	links       map[direction]*link
 	connections map[*connection]struct{}
+	renamed     map[uint64]uint64 // who dials under another ID than its links have
 }
 
 // New returns a network on which everything works and nobody listens.
 func New() *Net {
-	return &Net{links: map[direction]*link{}, connections: map[*connection]struct{}{}}
+	return &Net{links: map[direction]*link{}, connections: map[*connection]struct{}{}, renamed: map[uint64]uint64{}}
 }
 
 // ServeMember carries what arrives at l to the address where member to listens for other members. Who sends it is read from the hello with
@@ -73,6 +74,13 @@ func (n *Net) Reset(a, b uint64) {
 			c.end()
 		}
 	}
+}
+
+// Rename says that member is called id from now on when it dials. Its links keep the name that they have.
+func (n *Net) Rename(member, id uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.renamed[id] = member
 }
 
 // Heal makes everything work again. What was held by a cut arrives now.
