@@ -40,6 +40,14 @@ func checkDisk(files disk.FS, dir string, to disk.Inspection) (h DiskHealth, err
 		to.Found(disk.Finding{Severity: disk.Fatal, Place: filepath.Join(dir, membershipName), Problem: "cannot tell who the members are: " + err.Error(),
 			Advice: "restore the file, or replace the member; never remove it"})
 	}
+	diverged, err := divergedFile.read(files, dir, incarnation)
+	if err != nil {
+		return h, err
+	}
+	if diverged != 0 {
+		to.Found(disk.Finding{Severity: disk.Fatal, Place: filepath.Join(dir, divergedFile.name), Problem: fmt.Sprintf("after slot %d the state of this member was another than the majority's", diverged),
+			Advice: "remove the member, and add it anew with an empty directory"})
+	}
 	return h, checkFiles(files, dir, h.Vital.Cluster, to)
 }
 
@@ -72,7 +80,7 @@ func checkFiles(files disk.FS, dir string, cluster uint64, to disk.Inspection) e
 
 // stray reports whether a file in a node's directory is none of the node's.
 func stray(name string) bool {
-	own := []string{disk.LockName, membershipName, membershipName + ".tmp", intentFile.name, intentFile.name + ".tmp", releasedFile.name, releasedFile.name + ".tmp", writtenTemp, receivedTemp, spoolName}
+	own := []string{disk.LockName, membershipName, membershipName + disk.TempSuffix, intentFile.name, intentFile.name + disk.TempSuffix, releasedFile.name, releasedFile.name + disk.TempSuffix, divergedFile.name, divergedFile.name + disk.TempSuffix, writtenTemp, receivedTemp, spoolName}
 	return !wal.Owns(name) && !slices.Contains(own, name) && !strings.HasSuffix(name, disk.AsideSuffix)
 }
 

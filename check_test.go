@@ -92,7 +92,7 @@ func TestCheckFindsWhatIsWrongInANodesDirectory(t *testing.T) {
 	}
 	for name, want := range map[string]string{membershipName: "cannot tell who the members are", "a-stranger": "does not know the file", "stranger.tmp": "it is given another name"} {
 		image := files.Crash(disk.KeepAll)
-		if err := replaceFile(image, "/log", name, []byte("bytes")); err != nil {
+		if err := disk.Replace(image, "/log/"+name, []byte("bytes")); err != nil {
 			t.Fatal(err)
 		}
 		if _, lines := checkNode(t, image, applied); !strings.Contains(lines, want) {

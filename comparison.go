@@ -2,6 +2,7 @@ package synod
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -40,6 +41,16 @@ const (
 	digestsSent     = 64          // at a time: 1 KiB
 	digestDoubtsMax = 10          // periods for which a majority is waited for
 )
+
+// divergedError is that this member has come to another state than the majority.
+type divergedError struct {
+	slot    paxos.Slot
+	finding string
+}
+
+func (e divergedError) Error() string {
+	return fmt.Sprintf("after slot %d the state of this member %s to another state than the majority; remove this member, and add it anew with an empty directory", e.slot, e.finding)
+}
 
 // Divergence is that members have come to different states, and that no majority agrees on one.
 type Divergence struct {
@@ -102,8 +113,7 @@ func (c *comparison) judge(learners []paxos.NodeID) (blamed []paxos.NodeID, dive
 		agreeing, rival, most := tally(said, p.digest)
 		switch {
 		case 2*most > len(learners):
-			return nil, nil, fmt.Errorf("after slot %d the state of this member has the digest %016x, that of %d of %d members %016x: it has come to another state than the majority; remove this member, and add it anew with an empty directory",
-				p.slot, p.digest, most, len(learners), rival)
+			return nil, nil, divergedError{p.slot, fmt.Sprintf("has the digest %016x, that of %d of %d members %016x: it has come", p.digest, most, len(learners), rival)}
 		case 2*agreeing > len(learners) && doubt == nil:
 			c.waited, c.told = 0, false
 			return c.blame(said, p.digest), nil, nil
@@ -199,10 +209,34 @@ func (n *Node) compare() {
 			return
 		}
 		if err := n.compareOnce(); err != nil {
-			n.Fail(err)
+			n.Fail(errors.Join(err, n.noteDiverged(err)))
 			return
 		}
 	}
+}
+
+// noteDiverged makes durable that this member has come to another state than the majority, if that is so: it must not serve again until a digest is due.
+func (n *Node) noteDiverged(err error) error {
+	var diverged divergedError
+	if !errors.As(err, &diverged) {
+		return nil
+	}
+	if err := divergedFile.write(n.cfg.fs, n.cfg.Dir, n.vital.Incarnation, diverged.slot); err != nil {
+		return fmt.Errorf("this cannot be noted on disk, do not start it again: %w", err)
+	}
+	return nil
+}
+
+// judgeDiverged is an error if an earlier process has noted that.
+func (n *Node) judgeDiverged() error {
+	slot, err := divergedFile.read(n.cfg.fs, n.cfg.Dir, n.vital.Incarnation)
+	if err != nil {
+		return fmt.Errorf("synod: cannot tell whether %s has the state that the others have: %w", n.cfg.Dir, err)
+	}
+	if slot != 0 {
+		return fmt.Errorf("synod: %s: %w", n.cfg.Dir, divergedError{slot, "had come"})
+	}
+	return nil
 }
 
 func (n *Node) compareOnce() error {

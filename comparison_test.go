@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"synod.dev/synod/disk"
 	"synod.dev/synod/paxos"
 )
 
@@ -201,6 +202,41 @@ func TestAMemberWhoseStateDiffersStopsAndTheOthersGoOn(t *testing.T) {
 	}
 	if len(c.diverged) > 0 {
 		t.Errorf("it is undecided: %+v", <-c.diverged)
+	}
+	c.close(2)
+	node, err := Open(c.config(2))
+	if err == nil || !strings.Contains(err.Error(), "another state than the majority") || !strings.Contains(err.Error(), "add it anew") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("it starts again, or says %v", err)
+		closeIf(node)
+	}
+	if worst, lines := checkDirectory(t, disk.OS(), c.dirs[2]); worst != disk.Fatal || !strings.Contains(lines, "another than the majority's") {
+		t.Errorf("a check finds %q", lines)
+	}
+}
+
+// A disk that does not take the note is the last word of a member that has to be replaced.
+func TestADivergedMemberThatCannotNoteItSaysSo(t *testing.T) {
+	mem := disk.NewMem()
+	node, _, err := alone(t, "in memory", mem)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer node.Close()
+	if err := node.noteDiverged(errors.New("something else")); err != nil {
+		t.Errorf("something else: %v", err)
+	}
+	if slot, err := divergedFile.read(mem, "/log", node.vital.Incarnation); slot != 0 || err != nil {
+		t.Errorf("something else is noted as slot %d, %v", slot, err)
+	}
+	broken := errors.New("no such luck")
+	mem.Intercept(func(call disk.Call) error {
+		if strings.Contains(call.Name, divergedFile.name) {
+			return broken
+		}
+		return nil
+	})
+	if err := node.noteDiverged(divergedError{slot: 256}); !errors.Is(err, broken) || !strings.Contains(err.Error(), "do not start it again") {
+		t.Errorf("it says %v", err)
 	}
 }
 

@@ -121,7 +121,7 @@ func (m *membership) keep(known []*paxos.Configuration) error {
 	b = binary.LittleEndian.AppendUint64(b, uint64(m.incarnation))
 	b = paxos.AppendConfigurations(b, known)
 	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli))
-	if err := replaceFile(m.fs, m.dir, membershipName, b); err != nil {
+	if err := disk.Replace(m.fs, filepath.Join(m.dir, membershipName), b); err != nil {
 		return fmt.Errorf("cannot store who the members are: %w", err)
 	}
 	if err := m.note(latestOf(known).Epoch); err != nil {

@@ -88,6 +88,9 @@ func (n *Node) open() error {
 	if err != nil {
 		return err
 	}
+	if err := n.judgeDiverged(); err != nil {
+		return err
+	}
 	n.contacts = &contacts{n: n, own: known, wiped: map[paxos.NodeID]bool{}}
 	applied, err := n.recoverMachine()
 	if err != nil {

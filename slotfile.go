@@ -23,6 +23,8 @@ var (
 	intentFile = slotFile{"install", "Sins"}
 	// releasedFile says up to where enough learners hold everything for witnesses to forget it: whoever trims its log by that has it there, so that a witness that was away can be told later, too.
 	releasedFile = slotFile{"released", "Srel"}
+	// divergedFile says after which slot this member's state was another than the majority's: it serves nobody any more, not after a restart either.
+	divergedFile = slotFile{"diverged", "Sdiv"}
 )
 
 const slotFileBytes = 24
@@ -35,7 +37,7 @@ func (f slotFile) write(files disk.FS, dir string, incarnation paxos.Incarnation
 	b = binary.LittleEndian.AppendUint64(b, uint64(incarnation))
 	b = binary.LittleEndian.AppendUint64(b, uint64(slot))
 	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli))
-	return replaceFile(files, dir, f.name, b)
+	return disk.Replace(files, filepath.Join(dir, f.name), b)
 }
 
 // read returns the slot, or 0 if there is none that is sound and for this log.

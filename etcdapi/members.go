@@ -8,7 +8,6 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"sync"
 
@@ -138,7 +137,7 @@ func (m *Members) all() []*pb.Member {
 }
 
 func (m *Members) save() {
-	if err := replaceFile(m.files, m.path, m.encode()); err != nil {
+	if err := disk.Replace(m.files, m.path, m.encode()); err != nil {
 		m.fail(fmt.Errorf("cannot save the file of members: %w", err))
 		return
 	}
@@ -200,32 +199,4 @@ func readFile(files disk.FS, path string) (content []byte, err error) {
 		err = nil // the end is where it should be, or the checksum will tell
 	}
 	return content, err
-}
-
-// replaceFile makes content the content of path, durably, or leaves it as it was. A crash may leave a new file beside it.
-func replaceFile(files disk.FS, path string, content []byte) error {
-	fresh := path + ".new"
-	if err := files.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := files.Create(fresh)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(content, 0)
-	if err == nil {
-		err = f.Datasync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return renameFile(files, fresh, path)
-}
-
-// renameFile gives a file another name in its directory, durably.
-func renameFile(files disk.FS, from, to string) error {
-	if err := files.Rename(from, to); err != nil {
-		return err
-	}
-	return files.SyncDir(filepath.Dir(to))
 }

@@ -10,6 +10,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"synod.dev/synod"
+	"synod.dev/synod/disk"
 	"synod.dev/synod/paxos"
 )
 
@@ -50,7 +51,7 @@ func (m *Members) Receive(slot paxos.Slot, r io.Reader) (synod.Installation, err
 	}
 	received.applied = slot // the slots between were for other machines
 	i := &membersInstallation{m: m, slot: slot, list: received.list, path: m.path + ".received"}
-	return i, replaceFile(m.files, i.path, received.encode())
+	return i, disk.Replace(m.files, i.path, received.encode())
 }
 
 // membersInstallation is a file that is ready to take the place of the present one.
@@ -64,7 +65,7 @@ type membersInstallation struct {
 // Install makes the file the members'.
 func (i *membersInstallation) Install() error {
 	m := i.m
-	if err := renameFile(m.files, i.path, m.path); err != nil {
+	if err := disk.MoveTo(m.files, i.path, m.path); err != nil {
 		return err
 	}
 	m.applied = i.slot
