@@ -32,7 +32,9 @@ type eventLoop struct {
 	changes changes
 	steward steward
 
-	handedOver time.Time                          // since when those who were removed by the last change are needed no longer; zero while they are
+	handedOver time.Time // since when those who were removed by the last change are needed no longer; zero while they are
+	refused    error     // why this disk, which was never active, has been refused first; nil if it was not, or the refusal has turned out to be late
+	refusedAt  time.Time
 	met        map[paxos.NodeID]paxos.Incarnation // who is connected, and in which incarnation
 }
 
@@ -271,11 +273,26 @@ func (l *eventLoop) publishMembership() {
 		return
 	}
 	l.n.members.Store(&now)
+	if l.lacksMachine(latest) {
+		l.n.Fail(errMachineMissing)
+	}
 	l.n.contacts.learn(l.replica.Configurations(), false)
 	l.handedOver = time.Time{}
 	if e := l.n.cfg.Events; was != nil && e != nil && e.MembershipChanged != nil {
 		e.MembershipChanged(now)
 	}
+}
+
+// errMachineMissing ends a node that a change of membership has made a learner: it would lead, or be counted on for what it has applied, and apply nothing.
+var errMachineMissing = errors.New("a change of membership has made this member a learner, and it has no state machine: start it again with one, under its new roles, and it fetches the state; or change its roles back")
+
+// lacksMachine reports whether a configuration has this node learn, and it cannot.
+func (l *eventLoop) lacksMachine(c *paxos.Configuration) bool {
+	if l.n.machine != nil || c == nil {
+		return false
+	}
+	i := c.Index(l.n.cfg.ID)
+	return i >= 0 && c.Members[i].Roles&paxos.Learner != 0
 }
 
 // fetch reads chosen records from the log for a lagging peer, beside the loop.
@@ -307,6 +324,7 @@ func (l *eventLoop) fetch(f paxos.Fetch) {
 func (l *eventLoop) onTick() {
 	if l.replica == nil {
 		l.announceFounding()
+		l.judgeRefusal()
 		return
 	}
 	if l.n.apply.lacks() > 0 {
@@ -355,6 +373,29 @@ func (l *eventLoop) onConnected(id paxos.NodeID, incarnation paxos.Incarnation) 
 	l.announceFounding()
 }
 
+// refusalPatience is for how many election timeouts a new disk that is refused in a founder's place waits for an invitation: those who refuse it may be the last to hear of it.
+const refusalPatience = 10
+
+// doubtRefusal takes note that this disk is refused because the cluster knows the member on another one.
+func (l *eventLoop) doubtRefusal(refusal error) {
+	if l.replica != nil || l.refused != nil || l.n.cfg.ReplaceWiped {
+		return
+	}
+	l.refused, l.refusedAt = refusal, time.Now()
+	l.n.logger.Warn("this member is refused: it waits a while for an invitation", "for", refusalPatience*l.n.cfg.ElectionTimeout, "reason", refusal.Error())
+}
+
+// judgeRefusal ends this node if it has been refused, and nobody has invited it since.
+func (l *eventLoop) judgeRefusal() {
+	if l.refused == nil || time.Since(l.refusedAt) < refusalPatience*l.n.cfg.ElectionTimeout {
+		return
+	}
+	if !l.n.contacts.isLate(l.refused.Error()) {
+		l.n.Fail(l.refused)
+	}
+	l.refused = nil
+}
+
 // founds reports whether this node was, or is to be, one of the founders, and the membership is theirs still.
 func (l *eventLoop) founds() bool {
 	return l.founding != nil && !l.n.cfg.Join && (l.replica == nil || l.n.Membership().Latest.Epoch == 0)
@@ -371,13 +412,14 @@ func (l *eventLoop) onNotice(from paxos.NodeID, b []byte) {
 		adopt, err = l.founding.hear(from, n)
 	}
 	l.foundMu.Unlock()
-	if err != nil {
-		if l.replica != nil || !l.n.cfg.ReplaceWiped {
-			l.n.Fail(err)
-		}
-		return
+	switch {
+	case err == nil:
+		l.found(adopt)
+	case l.replica != nil:
+		l.n.Fail(err)
+	default:
+		l.doubtRefusal(err)
 	}
-	l.found(adopt)
 }
 
 // found makes a list of founders durable, if there is one to be, and activates the node once everybody has the same.
@@ -483,6 +525,9 @@ func (l *eventLoop) activate(founders *paxos.Configuration) error {
 	}
 	if err := l.n.membership.keep(replica.Configurations()); err != nil {
 		return err
+	}
+	if _, latest, _ := replica.Membership(); l.lacksMachine(latest) {
+		return errMachineMissing
 	}
 	if l.n.machine != nil {
 		l.n.apply.deliverLogged(replica.Delivered())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -283,5 +284,103 @@ func TestARefusalOfAnEarlierEpochIsLate(t *testing.T) {
 	}
 	if (&contacts{own: at(3)}).isLate("something else") {
 		t.Error("what names no epoch is late")
+	}
+}
+
+// Those who know of an invitation last refuse a new disk in a founder's place. It waits, and is a member as soon as one who knows has met it.
+func TestAWipedFounderThatIsRefusedWaitsForItsInvitation(t *testing.T) {
+	c := newClusterOf(t, 3, func(i int, cfg *Config) {
+		if i == 2 {
+			cfg.ElectionTimeout = 4 * time.Second // and so it waits long enough for a busy machine
+		}
+	})
+	ctx := within(t, 100*time.Second)
+	w := c.write(2, c.nodes[:2]...)
+	w.progress(20)
+	c.wipe(2)
+	c.open(2)
+	await(t, "the new disk is refused", func() bool {
+		refused := make(chan bool)
+		c.nodes[2].inbox.call(func() { refused <- c.nodes[2].loop.refused != nil })
+		select {
+		case is := <-refused:
+			return is
+		case <-c.nodes[2].Done():
+			t.Fatalf("it has stopped: %v", c.nodes[2].Err())
+			return false
+		}
+	})
+	if err := c.nodes[0].ReplaceMember(ctx, 3); err != nil {
+		t.Fatal(err)
+	}
+	awaitRoles(t, c.nodes[2], 3, paxos.FullMember)
+	w.turnTo(c.nodes...)
+	w.progress(20)
+	w.check(c, 0, 1, 2)
+}
+
+func TestAWitnessJoinsAndVotes(t *testing.T) {
+	c := newClusterOf(t, 3, func(i int, cfg *Config) {
+		if i == 3 {
+			cfg.Machine = nil
+			for k := range cfg.Members {
+				if cfg.Members[k].ID == cfg.ID {
+					cfg.Members[k].Roles = paxos.Acceptor
+				}
+			}
+		}
+	})
+	ctx := within(t, 100*time.Second)
+	w := c.write(2, c.nodes[:2]...)
+	w.progress(20)
+	witness := c.invite(ctx, c.nodes[0], 4, paxos.Acceptor)
+	awaitRoles(t, c.nodes[witness], 4, paxos.Acceptor)
+	c.close(2) // of four with a vote three are left: nothing is chosen without the witness
+	w.progress(20)
+	c.close(witness)
+	c.open(witness)
+	w.progress(20)
+	if err := c.nodes[witness].Read(ctx); !errors.Is(err, ErrNoMachine) {
+		t.Errorf("a read of it: %v", err)
+	}
+	c.open(2)
+	w.check(c, 0, 1, 2)
+}
+
+// A member without a machine that a change makes a learner would be counted on for what it never applies.
+func TestAMemberWithoutAMachineStopsWhenItIsMadeALearner(t *testing.T) {
+	a := newAlbums(t, paxos.FullMember, paxos.FullMember, paxos.Acceptor)
+	ctx := within(t, 60*time.Second)
+	a.write(0, 3)
+	await(t, "a quorum is heard", func() bool { return len(a.nodes[0].heard()) == 3 })
+	latest := a.nodes[0].Membership().Latest
+	change := changeOf(latest, slices.Clone(latest.Members))
+	change.Members[2].Roles = paxos.Proposer | paxos.Learner
+	if err := a.nodes[0].Reconfigure(ctx, change); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-a.nodes[2].Done():
+	case <-ctx.Done():
+		t.Fatal("it goes on")
+	}
+	if err := a.nodes[2].Err(); !errors.Is(err, errMachineMissing) {
+		t.Errorf("it says %v", err)
+	}
+	a.write(0, 3)
+	a.close(2)
+	if node, err := Open(a.config(2)); !errors.Is(err, errMachineMissing) {
+		t.Errorf("it starts again, or says %v", err)
+		closeIf(node)
+	}
+	cfg, machine := a.config(2), &album{}
+	cfg.Members[2].Roles, cfg.Machine = paxos.Proposer|paxos.Learner, machine
+	node, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer node.Close()
+	if err := node.Read(ctx); err != nil || machine.taken() != 6 {
+		t.Errorf("with a machine it has %d commands of 6, %v", machine.taken(), err)
 	}
 }

@@ -88,13 +88,16 @@ func (w *network) Disconnected(peer transport.Identity, reason error) {
 	}
 }
 
-// Refused ends this node if the cluster knows it in another incarnation: its disk has forgotten what it promised; or if it was a member and is none any more.
+// Refused ends this node if the cluster knows it in another incarnation: its disk has forgotten what it promised; or if it was a member and is none any more. A disk that was never active waits a while: it may be invited,
+// and whoever refuses it has not heard of that yet.
 func (w *network) Refused(_ uint64, reason string) {
 	known := w.n.Membership().Latest != nil
 	switch {
 	case w.n.contacts.isLate(reason):
-	case strings.HasPrefix(reason, errStranger.Error()) && (known || !w.n.cfg.ReplaceWiped):
+	case strings.HasPrefix(reason, errStranger.Error()) && known:
 		w.n.Fail(strangerError(reason))
+	case strings.HasPrefix(reason, errStranger.Error()):
+		w.n.inbox.call(func() { w.n.loop.doubtRefusal(strangerError(reason)) })
 	case strings.HasPrefix(reason, errNotMember.Error()+": ") && known:
 		w.n.Fail(ErrRemoved)
 	}
