@@ -76,7 +76,7 @@ It speaks the etcd v3 API: etcdctl and every etcd client work on it.`,
 		return usageError{fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
-	root.AddCommand(newServe(stdout, stderr), newUp(stdout), newStatus(stdout), newBench(stdout, stderr), newDisk(stdout, stderr), newSnapshot(stdout), newVersion(stdout))
+	root.AddCommand(newServe(stdout, stderr), newUp(stdout), newStatus(stdout), newBench(stdout, stderr), newDisk(stdout, stderr), newSnapshot(stdout), newGateway(stdout, stderr), newVersion(stdout))
 	return root
 }
 

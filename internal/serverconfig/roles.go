@@ -42,7 +42,7 @@ func assignRoles(members []Member, text string) error {
 			members[i].Roles |= role
 		}
 		if members[i].Roles == paxos.Proposer {
-			return fmt.Errorf("%s would be a proposer alone, which has no store to serve clients from: give it another role, or leave it out", name)
+			return fmt.Errorf("%s would be a proposer alone, which has no store to serve clients from: give it another role, or leave it out; synod gateway relays clients without being a member", name)
 		}
 	}
 	for i := range members {
