@@ -183,9 +183,12 @@ func (c *cluster) follower() *member {
 
 // agree waits until all members have got as far as each of them is now, and demands the same hash of all history from them.
 // It returns the revision.
-func (c *cluster) agree() int64 {
+func (c *cluster) agree() int64 { return c.agreeWithin(patience) }
+
+// agreeWithin is agree for stores that take long to hash.
+func (c *cluster) agreeWithin(bound time.Duration) int64 {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(c.t.Context(), bound)
 	defer cancel()
 	var revision int64
 	for range 2 { // the second time round, nobody is behind what anyone said the first time

@@ -63,12 +63,12 @@ func TestAMemberThatMissedMoreThanTheLogComesBackBySnapshot(t *testing.T) {
 		t.Fatalf("no snapshot is installed within %v", took)
 	}
 	away.awaitReady()
-	c.agree()
 	t.Logf("%d MiB written; back after %v; put p50 %v p99 %v, beside the transfer p50 %v p99 %v",
 		*storeMiB, took.Round(time.Millisecond), percentile(calm, 50), percentile(calm, 99), percentile(beside, 50), percentile(beside, 99))
 	for _, m := range c.members {
-		t.Logf("%s: peak memory %s", m.name, peakMemory(t, m))
+		t.Logf("%s (leads %v, was away %v): peak memory since then %s", m.name, m == writer, m == away, peakMemory(t, m))
 	}
+	c.agreeWithin(transferPatience())
 }
 
 // transferPatience bounds the wait for the transfer of the store: a sixteenth of the rate it is sent at.
