@@ -76,22 +76,24 @@ func fill(t testing.TB, path string, bytes int) {
 
 // fillDisk takes all room on a member's disk, and has large values written until that is its end: what it has set aside may last for a while.
 func (n *nemesis) fillDisk(s *steady, victim *member) {
-	const valueBytes, valuesMax = 256 << 10, 2000
+	const writers, valueBytes, valuesMax = 2, 512 << 10, 1000 // of each
 	filler := filepath.Join(victim.dir, "filler")
 	fill(n.t, filler, diskBytes)
 	process, through := victim.process, n.from(victim, 1)
-	s.clients.Go(func() {
-		for i := range valuesMax {
-			select {
-			case <-process.exited:
-				return
-			case <-s.stopping:
-				return
-			default:
-				s.note(s.putValue(through, "large", fmt.Sprint(i, strings.Repeat(" ", valueBytes)), steadyTimeout))
+	for writer := range writers {
+		s.clients.Go(func() {
+			for i := range valuesMax {
+				select {
+				case <-process.exited:
+					return
+				case <-s.stopping:
+					return
+				default:
+					s.note(s.putValue(through, fmt.Sprintf("large/%d", writer), fmt.Sprint(i, strings.Repeat(" ", valueBytes)), steadyTimeout))
+				}
 			}
-		}
-	})
+		})
+	}
 	n.undoing = append(n.undoing, func() {
 		victim.exitCode()
 		if err := os.Remove(filler); err != nil {
