@@ -242,6 +242,9 @@ func (c *Config) drawRoles(r *rand.Rand) {
 		c.Roles, c.Phase1, c.Phase2 = anyRoles(r, n)
 	}
 	c.Frail = min(c.Frail, c.acceptors()-max(c.quorums()))
+	for !c.ledWithout(c.Frail) {
+		c.Frail--
+	}
 	if c.Spares > 0 {
 		c.Bare = r.IntN(c.Spares + 1)
 	}
@@ -258,6 +261,19 @@ func (c *Config) drawSessions(r *rand.Rand) {
 	c.SessionTTL = suspect * pick[int64](r, 1, 5, 20, 1000)
 	c.SessionPatience = suspect * pick[int64](r, 1, 2, 8) / 2
 	c.ClockMost = c.SessionTTL * pick[int64](r, 0, 1, 3) / 4
+}
+
+// ledWithout reports whether somebody may lead when the last acceptors, so many, are gone.
+func (c *Config) ledWithout(frail int) bool {
+	for _, role := range slices.Backward(c.Roles) {
+		switch {
+		case role&paxos.Acceptor != 0 && frail > 0:
+			frail--
+		case role.MayLead():
+			return true
+		}
+	}
+	return false
 }
 
 // anyRoles draws roles of members, and quorums that meet.
