@@ -220,6 +220,9 @@ func TestCommandOfANewerVersionStopsTheStoreAndChangesNothing(t *testing.T) {
 			if r := s.Apply([]synod.Command{{Slot: 4, Data: put}})[0].(Result); r.Err != rpctypes.ErrGRPCTimeoutDueToLeaderFail {
 				t.Errorf("after the failure: %v", r)
 			}
+			if _, err := s.Range(t.Context(), everything); err != rpctypes.ErrGRPCStopped { // it would be a read without what others have executed
+				t.Errorf("a read after the failure: %v", err)
+			}
 			s.Advance(9)
 			if err := s.Close(); err != nil {
 				t.Fatal(err)

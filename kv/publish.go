@@ -112,6 +112,9 @@ func (s *Store) latest() *published {
 // read calls fn with the latest published state. It takes no lock. An error that is no answer to the request means
 // that the disk or the database is broken, and stops the store.
 func (s *Store) read(ctx context.Context, fn func(v *view) error) error {
+	if s.Err() != nil { // commands may have been passed over since, which a reader was told are executed
+		return rpctypes.ErrGRPCStopped
+	}
 	p := s.latest()
 	if p == nil {
 		return rpctypes.ErrGRPCStopped
