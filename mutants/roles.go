@@ -77,6 +77,14 @@ var rolesMutants = []Mutant{
 		Dies: unit("TestAWitnessThatIsBehindSkipsWhatIsReleasedAndNoMore"),
 	},
 	{
+		ID:     "witness-forgets-once-removed",
+		Breaks: "who was a witness until the last change keeps what it has voted for until enough of the new learners hold it",
+		File:   "paxos/retention.go", Func: "retention.limit",
+		Old:  `case rt.r.cfg.NoMachine && `,
+		New:  `case false && `,
+		Dies: unit("TestAWitnessThatIsRemovedForgetsNothingBeforeEnoughOfTheNewLearnersHoldIt"),
+	},
+	{
 		ID:     "gateway-elected",
 		Breaks: "the election nominates proposers that learn",
 		File:   "paxos/role.go", Func: "Role.MayLead",

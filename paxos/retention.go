@@ -132,19 +132,23 @@ func (rt *retention) onMembership() {
 	})
 }
 
-// limit returns up to which slot this member may trim its log, as far as others are concerned.
+// limit returns up to which slot this member may trim its log, as far as others are concerned. Who was a witness until the last change keeps what it has voted for until enough of the new learners hold it: they may
+// lose a disk, too.
 func (rt *retention) limit() Slot {
-	if !rt.applies() {
-		return ^Slot(0)
+	switch {
+	case rt.applies():
+		rt.release()
+		return rt.released
+	case rt.r.cfg.NoMachine && rt.r.membership.latest().Epoch > 0 && !rt.r.HandedOver():
+		return max(rt.released, rt.heldBy(rt.r.membership.latest()))
 	}
-	rt.release()
-	return rt.released
+	return ^Slot(0)
 }
 
-// skippable returns up to where a member without a machine, that is behind and finds nobody who has what it lacks, may go on without: a witness, as far as enough learners hold everything; who has no vote, as far as anybody is.
+// skippable returns up to where a member without a machine, that is behind and finds nobody who has what it lacks, may go on without: a witness, or who was one, as far as enough learners hold everything; who has no vote, as far as anybody is.
 func (rt *retention) skippable() Slot {
 	if rt.r.votes() {
 		return rt.released
 	}
-	return rt.r.learner.known()
+	return min(rt.limit(), rt.r.learner.known())
 }

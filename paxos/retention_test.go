@@ -223,6 +223,31 @@ func TestAWitnessComingKeepsTheLogAndOneGoneSetsItFree(t *testing.T) {
 	}
 }
 
+func TestAWitnessThatIsRemovedForgetsNothingBeforeEnoughOfTheNewLearnersHoldIt(t *testing.T) {
+	cfg := loneConfig(t, 3, 3)
+	cfg.NoMachine, cfg.Founders = true, configurationOf(t, 0, 0, FullMember, FullMember, Acceptor).WithWindow(alpha)
+	l := newLone(t, cfg)
+	l.learn(chosenChange(1, changeOf(0, fullMembers(1, 2, 4)...)), &Record{Kind: RecordChosen, Slot: 2})
+	for _, step := range []struct {
+		what string
+		id   NodeID
+		held Slot
+		want Slot
+	}{
+		{"one of three holds it: its disk may be lost", 1, 2, 0},
+		{"another holds the first slot", 2, 1, 1},
+		{"two of three hold it", 4, 2, noLimit},
+	} {
+		l.from(member(step.id), &Message{Kind: Heartbeat, Number: 1, Chosen: 2, Slot: step.held})
+		if got := l.r.Status().TrimLimit; got != step.want {
+			t.Errorf("%s: it may trim up to slot %d, want %d", step.what, got, step.want)
+		}
+		if got, want := l.r.retention.skippable(), min(step.want, 2); got != want {
+			t.Errorf("%s: it may skip what lies up to slot %d, want %d", step.what, got, want)
+		}
+	}
+}
+
 // trimmedBy lets peers say that they have trimmed what is asked for, until nothing is asked any more.
 func (l *lone) trimmedBy(upto, chosen Slot, peers ...NodeID) {
 	for range 3 * len(peers) {
