@@ -81,8 +81,9 @@ func (i bulkImage) WriteTo(w io.Writer) (n int64, err error) {
 func TestATransferTakesLittleMemoryHoweverLargeTheState(t *testing.T) {
 	const heapMax = 64 << 20
 	installed := make(chan Installed, 1)
+	logBytes := galleryLog * int64(1+*transferMiB/512) // what is written meanwhile must fit: or the member lags again
 	c := newClusterOf(t, 3, func(_ int, cfg *Config) {
-		cfg.SegmentBytes, cfg.LogBytes, cfg.Machine = 64<<10, galleryLog, &bulk{bytes: int64(*transferMiB) << 20}
+		cfg.SegmentBytes, cfg.LogBytes, cfg.Machine = 64<<10, logBytes, &bulk{bytes: int64(*transferMiB) << 20}
 		cfg.Events = &EventListener{Installed: func(done Installed) { installed <- done }}
 	})
 	ctx := within(t, time.Minute+time.Duration(*transferMiB)*time.Second/4)

@@ -135,4 +135,12 @@ var digestMutants = []Mutant{
 		New:  "",
 		Dies: unit("TestMembersThatDifferWithoutAMajorityRaiseTheAlarmOfCorruption"),
 	},
+	{
+		ID:     "diverged-member-starts-again",
+		Breaks: "a member whose state is another than the majority's does not serve after a restart either",
+		File:   "comparison.go", Func: "Node.judgeDiverged",
+		Old:  `	if slot != 0 {`,
+		New:  `	if false {`,
+		Dies: unit("TestAMemberWhoseStateDiffersStopsAndTheOthersGoOn"),
+	},
 }

@@ -193,4 +193,12 @@ var membershipMutants = []Mutant{
 		New:  `return slices.Clone(r.membership.known[:1])`,
 		Dies: model("change-restarts"),
 	},
+	{
+		ID:     "start-with-an-old-membership",
+		Breaks: "a node starts only with the latest membership that it has known",
+		File:   "membership.go", Func: "membership.read",
+		Old:  `m.epoch > 0 && known == nil`,
+		New:  `false`,
+		Dies: unit("TestAFounderIsRefusedWithoutTheLatestMembership"),
+	},
 }
