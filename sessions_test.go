@@ -140,7 +140,9 @@ func TestCommandsOfSessionsAreExecutedOnceWhateverFails(t *testing.T) {
 					}
 				})
 			}
-			s.fail(rounds)
+			for s.fail(rounds); (s.lost.Load() < 50 || s.copied.Load() < 50) && s.ctx.Err() == nil; { // a busy machine does less in a round
+				s.fail(1)
+			}
 			close(stop)
 			working.Wait()
 			s.copies.Wait()
