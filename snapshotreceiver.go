@@ -43,7 +43,7 @@ type incoming struct {
 
 const (
 	fetchPatience  = 10              // attempts at a chunk that does not come, an election timeout each, before its sender is given up
-	probePatience  = 3               // the same, if it is not known whether the sender has the image still
+	probePatience  = 5               // the same, if it is not known whether the sender has the image still; it may take a second to connect again
 	fetchTries     = 3               // how often in all a chunk is asked for that comes damaged
 	progressPeriod = 5 * time.Second // between two lines about a transfer
 )

@@ -64,6 +64,7 @@ func (g *gallery) gone(i int) bool {
 func TestATransferGoesOnWhereItWasAfterARestartOfTheReceiver(t *testing.T) {
 	for _, kind := range galleryKinds {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			g, before := halfway(t, kind, 3, nil)
 			g.close(2)
 			g.take(g.nodes[0], 4*largeSize)
@@ -84,6 +85,7 @@ func TestATransferGoesOnWhereItWasAfterARestartOfTheReceiver(t *testing.T) {
 func TestATransferGoesOnWithWhoeverHasTheSameSnapshot(t *testing.T) {
 	for name, restart := range map[string]bool{"another member": false, "the sender after a restart": true} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			g, before := halfway(t, "with a disk", 3, nil)
 			sender := int(before.From) - 1
 			other := 1 - sender
@@ -139,6 +141,7 @@ func TestWhateverAPowerCutLeavesOfATransferTheMemberComesBackEqual(t *testing.T)
 		"a transfer that is another": func(t *testing.T, m *disk.Mem, path string) *disk.Mem { return flipped(t, m, path, 8) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			mem := disk.NewMem()
 			disks := map[int]disk.FS{2: mem}
 			g, _ := halfway(t, "in memory", 3, disks)
@@ -166,6 +169,7 @@ func flipped(t *testing.T, mem *disk.Mem, path string, offset int64) *disk.Mem {
 func TestATransferDoesNotDependOnWhatIsKept(t *testing.T) {
 	for _, op := range []disk.Op{disk.OpCreate, disk.OpWrite} {
 		t.Run(op.String(), func(t *testing.T) {
+			t.Parallel()
 			mem := disk.NewMem()
 			mem.Intercept(func(call disk.Call) error {
 				if call.Op == op && strings.HasSuffix(call.Name, spoolName) {
