@@ -263,7 +263,7 @@ func TestADamagedChunkIsFetchedAgain(t *testing.T) {
 // How long a restart takes does not depend on how much was ever applied.
 func TestAMachineInMemoryRestartsFromItsSnapshot(t *testing.T) {
 	g := newGallery(t, "in memory", 1, 0, nil)
-	g.take(g.nodes[0], 20*galleryLog)
+	g.take(g.nodes[0], 80*galleryLog)
 	want := g.photos[0][mixedAlbum].same()
 	g.awaitTrimmed(g.nodes[0], 1) // below a snapshot, which is written first
 	files := g.nodes[0].files
@@ -277,7 +277,7 @@ func TestAMachineInMemoryRestartsFromItsSnapshot(t *testing.T) {
 		t.Errorf("after a restart it has %s; it had %s", got, want)
 	}
 	applied := g.nodes[0].cfg.Machine.(*album).applied
-	if most := 2 * int(bytes) / photoBytes; applied > most { // the next snapshot was due after that many bytes; some more came before it was noticed
+	if most := 4 * int(bytes) / photoBytes; applied > most { // the next snapshot is due after a quarter of that; the rest may have come while this one was written and the next is
 		t.Errorf("%d commands were applied at the restart, %d at most since the snapshot", applied, most)
 	}
 	if trimmed := g.nodes[0].Status().Trimmed; trimmed == 0 || trimmed > slot {
