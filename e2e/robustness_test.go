@@ -27,6 +27,8 @@ func TestEtcdsValidatorsAcceptWhatEtcdsTrafficSaw(t *testing.T) {
 			for _, m := range c.members {
 				command.Args = append(command.Args, m.client)
 			}
+			var complaints strings.Builder // etcd's traffic panics at what it does not expect
+			command.Stderr = &complaints
 			input, err := command.StdinPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -42,7 +44,8 @@ func TestEtcdsValidatorsAcceptWhatEtcdsTrafficSaw(t *testing.T) {
 			fmt.Fprintln(input, "enough") // if it has ended, it has said why
 			said := bufio.NewScanner(output)
 			if said.Scan(); said.Text() != "recorded" {
-				t.Fatalf("etcd's traffic: %s", said.Text())
+				command.Wait()
+				t.Fatalf("etcd's traffic: %s\n%s", said.Text(), complaints.String())
 			}
 			c.agree()
 			prove(c)

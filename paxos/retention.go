@@ -145,10 +145,10 @@ func (rt *retention) limit() Slot {
 	return ^Slot(0)
 }
 
-// skippable returns up to where a member without a machine, that is behind and finds nobody who has what it lacks, may go on without: a witness, or who was one, as far as enough learners hold everything; who has no vote, as far as anybody is.
+// skippable returns up to where a member without a machine, that is behind and finds nobody who has what it lacks, may go on without: a witness, as far as enough learners hold everything; who has no vote, as far as anybody is.
 func (rt *retention) skippable() Slot {
 	if rt.r.votes() {
 		return rt.released
 	}
-	return min(rt.limit(), rt.r.learner.known())
+	return rt.r.learner.known()
 }

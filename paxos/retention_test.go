@@ -242,9 +242,6 @@ func TestAWitnessThatIsRemovedForgetsNothingBeforeEnoughOfTheNewLearnersHoldIt(t
 		if got := l.r.Status().TrimLimit; got != step.want {
 			t.Errorf("%s: it may trim up to slot %d, want %d", step.what, got, step.want)
 		}
-		if got, want := l.r.retention.skippable(), min(step.want, 2); got != want {
-			t.Errorf("%s: it may skip what lies up to slot %d, want %d", step.what, got, want)
-		}
 	}
 }
 
