@@ -36,6 +36,14 @@ const (
 
 var galleryKinds = []string{"in memory", "with a disk", "several"}
 
+// kindsToTry are all kinds; with -short the one that has the others in it.
+func kindsToTry() []string {
+	if testing.Short() {
+		return []string{"several"}
+	}
+	return galleryKinds
+}
+
 func newGallery(t *testing.T, kind string, n int, rate int64, disks map[int]disk.FS) *gallery {
 	g := &gallery{t: t, kind: kind, ctx: within(t, 60*time.Second), photos: make([]map[byte]*photos, n), installed: make(chan Installed, 100), rate: rate, disks: disks}
 	g.cluster = newClusterOf(t, n, g.configure)
