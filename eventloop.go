@@ -454,6 +454,13 @@ func (l *eventLoop) agree(list []paxos.Incarnation) error {
 	return nil
 }
 
+// isFounder reports whether this disk has agreed to a list of founders, whether or not it knows that all have. Any goroutine may ask.
+func (l *eventLoop) isFounder() bool {
+	l.foundMu.Lock()
+	defer l.foundMu.Unlock()
+	return l.founding != nil && l.founding.list != nil
+}
+
 func (l *eventLoop) announceFounding() {
 	if l.n.transport == nil || !l.founds() {
 		return
@@ -478,9 +485,19 @@ func (l *eventLoop) activateFounder() error {
 }
 
 // join makes this node a member of a cluster that exists, once a peer has shown that it is invited: this disk is new, and promises that an earlier one has made are not expected of it. From then on it goes by its own log.
+// A founder that was away since it agreed to the list is active as soon as it hears of a change: only active members make one.
 func (l *eventLoop) join() {
 	known := l.n.contacts.invitation()
-	if l.replica != nil || l.n.log.Vital().Founders != nil || known == nil {
+	switch {
+	case l.replica != nil || known == nil:
+		return
+	case l.isFounder():
+		l.n.logger.Info("the cluster was founded, and has changed since", "epoch", latestOf(known).Epoch)
+		if err := l.activateFounder(); err != nil {
+			l.n.Fail(err)
+		}
+		return
+	case l.n.log.Vital().Founders != nil:
 		return
 	}
 	err := l.n.membership.keep(known)

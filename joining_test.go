@@ -14,6 +14,7 @@ import (
 
 	"synod.dev/synod/disk"
 	"synod.dev/synod/paxos"
+	"synod.dev/synod/wal"
 )
 
 func TestAMemberJoinsBySnapshotWhereTheLogIsTrimmed(t *testing.T) {
@@ -108,6 +109,44 @@ func TestAMemberThatWasRemovedWhileItWasAwayComesBackToStop(t *testing.T) {
 			awaitRemoved(t, c.nodes[3])
 			w.progress(20)
 			w.check(c, 0, 1, 2)
+		})
+	}
+}
+
+// It has agreed to the list of founders, and stopped before it heard that all had. Meanwhile the others have become other members, it still among them or not.
+func TestAFounderThatStoppedBeforeItWasActiveHearsOfALaterMembership(t *testing.T) {
+	for _, removed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("removed %t", removed), func(t *testing.T) {
+			c := newCluster(t, 4)
+			ctx := within(t, 60*time.Second)
+			w := c.write(2, c.nodes[:3]...)
+			w.progress(20)
+			fourth := c.nodes[3]
+			c.close(3)
+			vital := fourth.log.Vital()
+			c.dirs[3] = filepath.Join(t.TempDir(), "before it was active")
+			log, err := wal.Open(disk.OS(), c.dirs[3], wal.Options{Cluster: vital.Cluster, Node: 4, Incarnation: vital.Incarnation})
+			if err == nil {
+				err = errors.Join(log.SetFounders(vital.Founders), log.Close())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if removed {
+				err = c.nodes[0].RemoveMember(ctx, 4)
+			} else {
+				err = c.nodes[0].AddMember(ctx, 10, "127.0.0.1:1", paxos.Learner)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.open(3)
+			if removed {
+				awaitRemoved(t, c.nodes[3])
+			} else {
+				awaitMembership(t, c.nodes[3], "the later membership", func(m Membership) bool { return m.InForce != nil && m.InForce.Epoch == 1 })
+			}
+			w.progress(20)
 		})
 	}
 }

@@ -98,7 +98,7 @@ func (w *network) Refused(_ uint64, reason string) {
 		w.n.Fail(strangerError(reason))
 	case strings.HasPrefix(reason, errStranger.Error()):
 		w.n.inbox.call(func() { w.n.loop.doubtRefusal(strangerError(reason)) })
-	case strings.HasPrefix(reason, errNotMember.Error()+": ") && known:
+	case strings.HasPrefix(reason, errNotMember.Error()+": ") && (known || w.n.loop.isFounder()):
 		w.n.Fail(ErrRemoved)
 	}
 }
