@@ -145,10 +145,17 @@ func (rt *retention) limit() Slot {
 	return ^Slot(0)
 }
 
-// skippable returns up to where a member without a machine, that is behind and finds nobody who has what it lacks, may go on without: a witness, as far as enough learners hold everything; who has no vote, as far as anybody is.
+// skippable returns up to where a member without a machine, that is behind and finds nobody who has what it lacks, may go on without: a witness, as far as enough learners hold everything, or it was no acceptor
+// yet; who has no vote, as far as anybody is.
 func (rt *retention) skippable() Slot {
-	if rt.r.votes() {
+	known := rt.r.learner.known()
+	if !rt.r.votes() {
+		return known
+	}
+	configs := rt.r.membership.known
+	since := slices.IndexFunc(configs, func(c *Configuration) bool { return c.roles(rt.r.identity())&Acceptor != 0 })
+	if since == 0 { // it may have voted in every slot
 		return rt.released
 	}
-	return rt.r.learner.known()
+	return max(rt.released, min(known, configs[since].First-1))
 }

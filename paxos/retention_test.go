@@ -276,6 +276,47 @@ func TestAWitnessThatIsBehindSkipsWhatIsReleasedAndNoMore(t *testing.T) {
 	}
 }
 
+// Before a witness voted there was perhaps none, and everybody trimmed as they liked. Of the learners now one is lost: nothing more will ever be released.
+func TestAWitnessSkipsWhatWasChosenBeforeItWasAnAcceptor(t *testing.T) {
+	const first, latest = 20, 40
+	full, witnessed := configurationOf(t, 0, 0, FullMember, FullMember), configurationOf(t, 0, 0, FullMember, FullMember, Acceptor)
+	for _, tc := range []struct {
+		what   string
+		before *Configuration
+		want   Slot // nothing if 0
+	}{
+		{"it has voted for nothing below the latest change", full, latest - 1},
+		{"it was an acceptor before, and may have been one ever since", witnessed, 0},
+	} {
+		before, after := *tc.before.WithWindow(alpha), *witnessed.WithWindow(alpha)
+		before.Epoch, before.First, after.Epoch, after.First = 1, first, 2, latest
+		cfg := loneConfig(t, 3, 3)
+		cfg.NoMachine, cfg.Founders = true, nil
+		r, err := New(cfg, Stable{Configurations: []*Configuration{&before, &after}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := &lone{t: t, r: r, peers: []NodeID{1, 2}}
+		l.claims(1, 50, 50, 0)
+		l.trimmedBy(45, 50, 1)
+		skip := Slot(0)
+		for _, tr := range l.fx.Transfers {
+			skip = max(skip, tr.Skip)
+		}
+		if skip != tc.want {
+			t.Fatalf("%s: it asks to skip to slot %d, want %d", tc.what, skip, tc.want)
+		}
+		if skip == 0 {
+			continue
+		}
+		l.installed(skip)
+		l.trimmedBy(45, 50, 1)
+		if tr := l.fx.Transfers; len(tr) > 0 {
+			t.Fatalf("one learner holds what it may have voted for since, and it asks to skip to %v", tr)
+		}
+	}
+}
+
 func TestAMemberWithoutAVoteOrAMachineKeepsUpWithTheMembershipAlone(t *testing.T) {
 	l := loneOfRoles(t, 4, FullMember, FullMember, FullMember, Proposer)
 	l.claims(1, WindowDefault-1, 0, 0)
