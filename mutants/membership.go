@@ -152,6 +152,24 @@ var membershipMutants = []Mutant{
 		Dies: unit("TestAStrangerIsNotHeardAsAHeir"),
 	},
 	{
+		ID:     "deaf-to-other-disks",
+		Breaks: "who was away while all others came to other disks learns from those",
+		File:   "paxos/view.go", Func: "Replica.hears",
+		Old:  `	return true
+}`,
+		New:  `	return member || r.incarnation(from.node) == 0
+}`,
+		Dies: unit("TestALaggardLearnsFromMembersOnOtherDisks"),
+	},
+	{
+		ID:     "ballots-of-other-disks",
+		Breaks: "a node on another disk than its member's raises nobody's ballot",
+		File:   "paxos/view.go", Func: "Replica.hears",
+		Old:  `roles, member := r.rolesOf(from)`,
+		New:  `roles, member := r.rolesOf(identity{from.node, r.incarnation(from.node)})`,
+		Dies: unit("TestALaggardLearnsFromMembersOnOtherDisks"),
+	},
+	{
 		ID:     "no-learning-from-strangers",
 		Breaks: "who was away for two changes learns from whoever it hears",
 		File:   "paxos/learner.go", Func: "learner.onPeerPrefix",

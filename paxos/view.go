@@ -67,14 +67,11 @@ func (r *Replica) others() []NodeID {
 	return ids
 }
 
-// hears reports whether this node listens to a message. It never does to a member in another incarnation: those promises and votes are of a disk that is not in the configuration. Of a node that is no member
-// (any more, or that it knows of) it takes only what is true whoever says it, that a slot is chosen, and helps it to catch up: so it cannot raise a ballot here. Promises, votes and
-// acknowledgements are counted by the roles, who know the configuration that they are for.
+// hears reports whether this node listens to a message. From anybody in the cluster, be it on another disk than this node knows of, it takes what is true whoever says it, that a slot is chosen, and helps him to catch
+// up: while it was away, all others may have become members on other disks, or none. But nobody who is no member can raise a ballot here, or have anything done. Promises, votes and acknowledgements are counted
+// by the roles, who know the configuration that they are for, and its disks.
 func (r *Replica) hears(from identity, m *Message) bool {
 	roles, member := r.rolesOf(from)
-	if known := r.incarnation(from.node); !member && known != 0 {
-		return false
-	}
 	if m.Origin != 0 && r.incarnation(m.Origin) == 0 && m.Origin != r.cfg.Self {
 		return false
 	}

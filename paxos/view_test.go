@@ -438,6 +438,37 @@ func TestALeaderThatIsNoMemberAnyMoreHandsOver(t *testing.T) {
 	}
 }
 
+// All whom it knows have become members on other disks while it was away. What they say is chosen is true all the same; nothing else that they say counts.
+func TestALaggardLearnsFromMembersOnOtherDisks(t *testing.T) {
+	l := loneAmongThree(t, 1)
+	other := member(2)
+	other.Incarnation++
+	l.from(other, &Message{Kind: Heartbeat, Number: 7, Chosen: 2})
+	if got := l.sent(HeartbeatReply); len(got) != 1 || got[0].To != 2 {
+		t.Fatalf("it answers a heartbeat with %v: who leads has to know that it is there", got)
+	}
+	l.ticks(4)
+	if got := l.sent(Learn); len(got) != 1 || got[0].To != 2 || got[0].Message.Slot != 1 {
+		t.Fatalf("it asks for what is chosen with %v", got)
+	}
+	l.from(other, &Message{Kind: Learned, Chosen: 2, Records: []*Record{chosenRecord(1, "a"), chosenRecord(2, "b")}})
+	if got := l.r.Status().Chosen; got != 2 {
+		t.Fatalf("everything is known to be chosen up to slot %d, want 2", got)
+	}
+	high := Ballot{Round: 9, Node: 2, Boot: 1}
+	for _, m := range []*Message{
+		{Kind: Prepare, Ballot: high, Slot: 3},
+		{Kind: Accept, Ballot: high, Slot: 3, Records: []*Record{chosenRecord(3, "c")}},
+		{Kind: TakeOver, Ballot: high, Chosen: 2},
+		{Kind: Nack, Seen: high},
+	} {
+		l.from(other, m)
+		if got := l.r.Status(); got.Promised != (Ballot{}) || got.Chosen != 2 || len(l.fx.Messages) > 0 {
+			t.Errorf("a %v of it leads to a promise of %v and %v", m.Kind, got.Promised, l.fx.Messages)
+		}
+	}
+}
+
 func TestAStrangerIsNotHeardAsAHeir(t *testing.T) {
 	l := loneAmongThree(t, 2)
 	l.learn(chosenRecord(1, "a"))

@@ -127,6 +127,15 @@ func (m *member) step(ev paxos.Event) {
 	}
 }
 
+// isFact reports whether a message is as true from anybody as from a member, or asks to be told such.
+func isFact(msg *paxos.Message) bool {
+	switch msg.Kind {
+	case paxos.Commit, paxos.Learn, paxos.Learned, paxos.Heartbeat, paxos.HeartbeatReply:
+		return true
+	}
+	return false
+}
+
 // ignore gives the replica a message of an incarnation that the cluster does not know, and checks that nothing comes of it.
 func (m *member) ignore(p *packet, msg *paxos.Message) {
 	m.w.reach(strangerIgnored)

@@ -7,16 +7,16 @@ import "synod.dev/synod/paxos"
 
 // trim forgets what the machine has saved, but for some slots that are kept for peers.
 func (m *member) trim() {
-	upto := m.w.savedByAll()
-	if keep := m.w.cfg.TrimKeep; keep >= 0 {
-		has := m.saved.applied
-		if m.bare && m.up() {
-			has = m.replica.Delivered()
-		}
-		upto = has - min(has, paxos.Slot(keep))
-	}
 	if !m.serves() {
 		return
+	}
+	has := m.saved.applied
+	if m.bare {
+		has = m.replica.Delivered()
+	}
+	upto := min(has, m.w.savedByAll())
+	if keep := m.w.cfg.TrimKeep; keep >= 0 {
+		upto = has - min(has, paxos.Slot(keep))
 	}
 	if upto = m.release(upto); upto > m.ledger.trimmed && m.trimTo(upto) && m.bare {
 		m.w.reach(witnessTrimmed)

@@ -221,7 +221,7 @@ func (w *world) deliver(m *member, p *packet) {
 		w.reach(forwardToEarlierBoot)
 	}
 	w.trace.message(m, p, msg)
-	if w.cfg.Spares == 0 && !m.wiped && p.incarnation != w.config.Members[p.from].Incarnation {
+	if w.cfg.Spares == 0 && !m.wiped && p.incarnation != w.config.Members[p.from].Incarnation && !isFact(msg) {
 		m.ignore(p, msg)
 		return
 	}
