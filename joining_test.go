@@ -151,6 +151,33 @@ func TestAFounderThatStoppedBeforeItWasActiveHearsOfALaterMembership(t *testing.
 	}
 }
 
+func TestAMemberThatWasAwayWhileAllOthersCameToOtherDisksCatchesUp(t *testing.T) {
+	const away = 4
+	c := newCluster(t, away+1)
+	ctx := within(t, 100*time.Second)
+	w := c.write(2, c.nodes[:away]...)
+	w.progress(20)
+	c.close(away)
+	for i := range away {
+		others := slices.Delete(slices.Clone(c.nodes[:away]), i, i+1)
+		w.turnTo(others...)
+		c.close(i)
+		c.dirs[i] = filepath.Join(t.TempDir(), fmt.Sprint(i+1, " anew"))
+		id := paxos.NodeID(i + 1)
+		if err := others[0].ReplaceMember(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+		c.open(i)
+		awaitRoles(t, c.nodes[i], id, paxos.FullMember)
+		w.turnTo(c.nodes[:away]...)
+		w.progress(20)
+	}
+	c.open(away)
+	w.turnTo(c.nodes...)
+	w.progress(200)
+	w.check(c, 0, 1, 2, 3, away)
+}
+
 func TestTheOldDiskOfAReplacedMemberIsRefused(t *testing.T) {
 	c := newCluster(t, 3)
 	ctx := within(t, 60*time.Second)
