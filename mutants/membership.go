@@ -155,9 +155,9 @@ var membershipMutants = []Mutant{
 		ID:     "deaf-to-other-disks",
 		Breaks: "who was away while all others came to other disks learns from those",
 		File:   "paxos/view.go", Func: "Replica.hears",
-		Old:  `	return true
+		Old: `	return true
 }`,
-		New:  `	return member || r.incarnation(from.node) == 0
+		New: `	return member || r.incarnation(from.node) == 0
 }`,
 		Dies: unit("TestALaggardLearnsFromMembersOnOtherDisks"),
 	},
