@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"synod.dev/synod/disk"
 )
 
 // shapeFile, in the data directory of `synod up`, is how the same cluster is started again.
@@ -92,11 +94,7 @@ func (s shape) save(dir string) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, shapeFile)
-	if err := os.WriteFile(path+".new", append(content, '\n'), 0o600); err != nil {
-		return fmt.Errorf("cannot write the cluster's shape: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := disk.Replace(disk.OS(), filepath.Join(dir, shapeFile), append(content, '\n')); err != nil {
 		return fmt.Errorf("cannot write the cluster's shape: %w", err)
 	}
 	return nil
