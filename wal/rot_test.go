@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"testing"
 
 	"synod.dev/synod/disk"
@@ -342,6 +343,14 @@ func TestEveryCombinationOfDamagedCopiesOfTheVitalStateIsSurvivedButAll(t *testi
 	}
 }
 
+// tearAll has each sector begin as the new one, for eleven bytes, and go on as the old one.
+func tearAll(n int) int {
+	if n == disk.SectorBytes-1 {
+		return 10
+	}
+	return max(0, n-3)
+}
+
 func TestASurvivingCopyIsNeverWrittenOverBeforeAnotherIsDurable(t *testing.T) {
 	for only := range vitalCopies {
 		m, _ := written(t)
@@ -358,12 +367,7 @@ func TestASurvivingCopyIsNeverWrittenOverBeforeAnotherIsDurable(t *testing.T) {
 				return nil
 			}
 			tears++
-			torn := m.Crash(func(n int) int { // each sector begins as the new one, for eleven bytes, and goes on as the old one
-				if n == disk.SectorBytes-1 {
-					return 10
-				}
-				return max(0, n-3)
-			})
+			torn := m.Crash(tearAll)
 			l, err := Open(torn, testDir, testOptions)
 			if err != nil {
 				t.Errorf("only copy %d was sound, and the write was torn: %v", only, err)
@@ -377,6 +381,62 @@ func TestASurvivingCopyIsNeverWrittenOverBeforeAnotherIsDurable(t *testing.T) {
 		mustOpen(t, m)
 		if tears != 2 {
 			t.Errorf("the vital state was synced %d times", tears)
+		}
+	}
+}
+
+// A program ends in the middle of writing the vital state: it is killed before a sync, or the sync fails. What the next one reads is in the page cache, and perhaps nowhere else; while it writes its own, the power fails.
+func TestWhatTheCacheHasOfTheVitalStateIsNotTakenForWhatSurvives(t *testing.T) {
+	vital := join(testDir, vitalName)
+	atSyncs := func(do func(n int) error) func(disk.Call) error {
+		n := 0
+		return func(c disk.Call) error {
+			if c.Op != disk.OpSync || c.Name != vital {
+				return nil
+			}
+			n++
+			return do(n)
+		}
+	}
+	for round := range 2 * 6 * 3 {
+		failing, last, before := round%2, round/2%6, round/12
+		m, _ := written(t)
+		l := mustOpen(t, m)
+		for range before {
+			if err := l.writeVital(func(*state) {}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.Intercept(atSyncs(func(n int) error {
+			switch {
+			case n <= last:
+			case failing == 1:
+				return syscall.EIO
+			default:
+				m.Kill()
+			}
+			return nil
+		}))
+		promised := ballot(3)
+		for next := uint64(4); l.writeVital(func(s *state) { s.Promised = ballot(next) }) == nil; next++ {
+			promised = ballot(next)
+		}
+		m.Kill()
+		cuts := 0
+		m.Intercept(atSyncs(func(n int) error {
+			cuts = n
+			torn, err := Open(m.Crash(tearAll), testDir, testOptions)
+			if err != nil {
+				t.Fatalf("failing %d after %d syncs and %d states, and the power fails at sync %d of the next start: %v", failing, last, before, n, err)
+			}
+			if got := torn.Vital().Promised; got.Less(promised) {
+				t.Fatalf("failing %d after %d syncs and %d states, and the power fails at sync %d of the next start: %v was promised, %v is", failing, last, before, n, promised, got)
+			}
+			return nil
+		}))
+		mustOpen(t, m)
+		if cuts < 2 {
+			t.Fatalf("the next start has synced the vital state %d times", cuts)
 		}
 	}
 }

@@ -157,12 +157,13 @@ func (l *Log) MendVital() (bad int, err error) {
 	if err != nil && !errors.Is(err, ErrMayNotVote) { // all of them, and the state is in memory yet
 		return 0, l.fail("read the vital state", err)
 	}
-	bad = vitalCopies
+	l.vital.copies = [vitalCopies]copyFate{}
 	if err == nil && found.sequence == l.vital.sequence {
-		for _, fate := range found.copies {
-			if fate == copyLatest {
-				bad--
-			}
+		l.vital.copies = found.copies
+	}
+	for _, fate := range l.vital.copies {
+		if fate != copyLatest {
+			bad++
 		}
 	}
 	if bad == 0 {

@@ -125,13 +125,48 @@ func decodeVital(b []byte, copyNumber uint32) (s state, sequence uint64, err err
 	return s, le.Uint64(b[16:]), nil
 }
 
-// vitalFile is the open file of copies. It is written in two halves, each synced before the next is begun, so that
+// vitalFile is the open file of copies. It is written in two halves, 0 and 1, then 2 and 3, or the other way round, each synced before the next is begun, so that
 // at every instant one half holds either the old state or the new.
+//
+// What a program reads at its start may be the page cache's alone: a sync failed, the program ended, and the next one found what was written all the same. So what is
+// written first is never what alone may be durable. A state of an odd sequence begins with half 0, one of an even sequence with half 1; the half that is written second may be in doubt, and the
+// next state begins with it.
 type vitalFile struct {
 	file     disk.File
 	sequence uint64
-	halves   [2]int // the order to write them in: last the one that surely holds the present state
 	copies   [vitalCopies]copyFate
+}
+
+// firstHalf returns the half that a state begins with.
+func firstHalf(sequence uint64) int { return int(1 - sequence%2) }
+
+func copiesOf(half int) []int { return []int{2 * half, 2*half + 1} }
+
+// plan returns the copies to write next, in groups each of which is synced before the next is begun, and the sequence of what is written.
+func (v *vitalFile) plan() (groups [][]int, sequence uint64) {
+	has := func(half int, fate copyFate) bool { return slices.Contains(v.copies[2*half:2*half+2], fate) }
+	first := 1 - firstHalf(v.sequence)
+	newest, other := 0, 1
+	if has(1, copyLatest) {
+		newest, other = 1, 0
+	}
+	groups = [][]int{copiesOf(first), copiesOf(1 - first)}
+	switch {
+	case has(newest, copyLatest) == has(other, copyLatest): // or nothing at all is left, and the state is in memory
+	case !has(other, copyOlder):
+		first, groups = other, [][]int{copiesOf(other), copiesOf(newest)}
+	default: // the newest was never acknowledged, or the other half was written and the disk has lost that: one copy of each stays as it is
+		spare, kept := 2*newest, 2*newest+1
+		if v.copies[kept] != copyLatest {
+			spare, kept = kept, spare
+		}
+		first, groups = newest, [][]int{{spare}, copiesOf(other), {kept}}
+	}
+	sequence = v.sequence + 1
+	if firstHalf(sequence) != first {
+		sequence++
+	}
+	return groups, sequence
 }
 
 // copyFate is what a copy was found to be.
@@ -150,7 +185,7 @@ func createVital(fs disk.FS, dir string, s state) (err error) {
 	if err != nil {
 		return err
 	}
-	v := &vitalFile{file: f, halves: [2]int{0, 1}}
+	v := &vitalFile{file: f}
 	if err := errors.Join(v.write(s), f.Close()); err != nil {
 		return err
 	}
@@ -162,7 +197,7 @@ func createVital(fs disk.FS, dir string, s state) (err error) {
 
 // readVital reads the latest state that any copy holds.
 func readVital(f disk.File) (*vitalFile, state, error) {
-	v := &vitalFile{file: f, halves: [2]int{0, 1}}
+	v := &vitalFile{file: f}
 	var latest state
 	var sequences [vitalCopies]uint64 // 0 of what is no sound copy
 	block := make([]byte, vitalBlockBytes)
@@ -194,17 +229,15 @@ func readVital(f disk.File) (*vitalFile, state, error) {
 			v.copies[n] = copyOlder
 		}
 	}
-	if v.copies[2] != copyLatest && v.copies[3] != copyLatest {
-		v.halves = [2]int{1, 0}
-	}
 	return v, latest, nil
 }
 
 // write makes s durable. If it fails, the file holds s or what it held before.
 func (v *vitalFile) write(s state) error {
-	for _, half := range v.halves {
-		for n := 2 * half; n < 2*half+2; n++ {
-			if _, err := v.file.WriteAt(encodeVital(s, uint32(n), v.sequence+1), int64(n)*vitalBlockBytes); err != nil {
+	groups, sequence := v.plan()
+	for _, group := range groups {
+		for _, n := range group {
+			if _, err := v.file.WriteAt(encodeVital(s, uint32(n), sequence), int64(n)*vitalBlockBytes); err != nil {
 				return err
 			}
 		}
@@ -212,6 +245,9 @@ func (v *vitalFile) write(s state) error {
 			return err
 		}
 	}
-	v.sequence++
+	v.sequence = sequence
+	for n := range v.copies {
+		v.copies[n] = copyLatest
+	}
 	return nil
 }
