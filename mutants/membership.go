@@ -162,6 +162,22 @@ var membershipMutants = []Mutant{
 		Dies: unit("TestALaggardLearnsFromMembersOnOtherDisks"),
 	},
 	{
+		ID:     "newcomer-not-heard",
+		Breaks: "who has come is heard as soon as that is chosen",
+		File:   "paxos/view.go", Func: "Replica.incarnation",
+		Old:  ` && config.Members[i].Incarnation != 0 {`,
+		New:  ` {`,
+		Dies: unit("TestWhoHasJustComeIsHeardBeforeThatIsInForce"),
+	},
+	{
+		ID:     "marks-shared-by-disks",
+		Breaks: "what a later disk forwards is not taken for a repetition of what an earlier one has",
+		File:   "paxos/forwarder.go", Func: "markOf",
+		Old:  `if k.number>>32 == m.Number>>32 {`,
+		New:  `if true {`,
+		Dies: unit("TestAForwardOfALaterDiskIsNotTakenForAnOldOne"),
+	},
+	{
 		ID:     "ballots-of-other-disks",
 		Breaks: "a node on another disk than its member's raises nobody's ballot",
 		File:   "paxos/view.go", Func: "Replica.hears",

@@ -14,12 +14,17 @@ type forwarder struct {
 	passed []mark // of what was passed on to a leader, or refused
 }
 
-// mark is the last Forward of an origin that this node has dealt with. What is not above it is perhaps a duplicate, and gets no answer.
+// mark is the last Forward of a boot of an origin that this node has dealt with. What is not above it is perhaps a duplicate, and gets no answer.
+//
+// Each boot has a mark of its own: those of a later disk may have lower numbers than those of an earlier one.
 type mark struct {
 	origin NodeID
 	ballot Ballot // of ours, for which it was meant; zero when passing on
-	number uint64
+	number uint64 // the upper half says which boot's it is
 }
+
+// marksMax bounds the boots of an origin whose Forwards are remembered: nothing of older ones is on its way any more.
+const marksMax = 64
 
 func newForwarder(r *Replica) forwarder { return forwarder{r: r, number: r.firstNumber()} }
 
@@ -85,7 +90,7 @@ func (f *forwarder) onForward(from NodeID, m *Message) {
 	if m.Ballot.Boot != f.r.boot {
 		return // taken or not by an earlier boot: who knows
 	}
-	mark := markOf(&f.taken, m.Origin)
+	mark := markOf(&f.taken, m)
 	if c := m.Ballot.Compare(mark.ballot); c < 0 || c == 0 && m.Number <= mark.number {
 		return // perhaps a duplicate of what was taken: no word about it
 	}
@@ -105,7 +110,7 @@ func (f *forwarder) onForward(from NodeID, m *Message) {
 
 // passOn relays commands to the leader they are meant for, or says that it cannot; once. What was sent to an earlier boot of this node may have been passed on by it: no word about that.
 func (f *forwarder) passOn(m *Message) {
-	mark := markOf(&f.passed, m.Origin)
+	mark := markOf(&f.passed, m)
 	if m.Boot != f.r.boot || m.Number <= mark.number {
 		return
 	}
@@ -123,13 +128,24 @@ func (f *forwarder) passOn(m *Message) {
 // onUnsent says at once what did not happen, since nobody else can have seen it.
 func (f *forwarder) onUnsent(m *Message) { f.reject(m.Origin, refusals(m.Proposals, NoLeader)) }
 
-func markOf(marks *[]mark, origin NodeID) *mark {
+func markOf(marks *[]mark, m *Message) *mark {
+	boots, oldest := 0, 0
 	for i := range *marks {
-		if (*marks)[i].origin == origin {
-			return &(*marks)[i]
+		k := &(*marks)[i]
+		if k.origin != m.Origin {
+			continue
+		}
+		if k.number>>32 == m.Number>>32 {
+			return k
+		}
+		if boots++; boots == 1 {
+			oldest = i
 		}
 	}
-	*marks = append(*marks, mark{origin: origin})
+	if boots == marksMax {
+		*marks = slices.Delete(*marks, oldest, oldest+1)
+	}
+	*marks = append(*marks, mark{origin: m.Origin, number: m.Number >> 32 << 32})
 	return &(*marks)[len(*marks)-1]
 }
 

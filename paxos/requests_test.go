@@ -122,6 +122,46 @@ func TestARestartedMembersFirstForwardIsNotTakenForAnOldOne(t *testing.T) {
 	}
 }
 
+// A node comes on another disk, and then on a third, whose boots have lower numbers. What each of them forwards is new, once; and what comes late from an earlier boot, once more, is not.
+func TestAForwardOfALaterDiskIsNotTakenForAnOldOne(t *testing.T) {
+	for _, relays := range []bool{false, true} {
+		l := newLone(t, loneConfig(t, 3, 3))
+		ballot, taken := Ballot{Round: 9, Node: 2, Boot: 1}, 0
+		if !relays {
+			ballot = l.lead()
+		} else {
+			l.receive(2, &Message{Kind: Heartbeat, Number: 1, Ballot: ballot})
+			l.ticks(12)
+			for _, o := range l.sent(Heartbeat) {
+				l.receive(o.To, &Message{Kind: HeartbeatReply, Number: o.Message.Number, Ballot: ballot, Seen: ballot, Flag: true, Boot: 1})
+			}
+		}
+		forward := func(boot uint64, number uint64) {
+			l.receive(1, &Message{Kind: Forward, Ballot: ballot, Number: boot<<32 + number, Origin: 1, Boot: 1, Proposals: []Proposal{{ID: boot<<32 + number, Data: []byte("x")}}})
+			switch {
+			case relays && len(l.sent(Forward)) > 0, !relays && l.r.Queued() > 0:
+				taken++
+			}
+			l.sync()
+			l.idle()
+			l.sync()
+		}
+		for i, boot := range []uint64{1, 1<<31 + 9, 1<<31 + 3} {
+			forward(boot, 1)
+			forward(boot, 2)
+			forward(boot, 2)
+			if taken != 2*i+2 {
+				t.Fatalf("relays %v: of 2 forwards of boot %x %d are taken", relays, boot, taken-2*i)
+			}
+		}
+		forward(1<<31+9, 2)
+		forward(1, 1)
+		if taken != 6 {
+			t.Errorf("relays %v: repeated forwards of earlier disks are taken again", relays)
+		}
+	}
+}
+
 // Nor is an answer to a read of the last boot taken for one to the first read of this one.
 func TestARestartedMembersFirstReadIsNotServedByAnOldReply(t *testing.T) {
 	cfg := loneConfig(t, 1, 3)

@@ -44,10 +44,10 @@ func (r *Replica) rolesOf(who identity) (roles Role, member bool) {
 	return roles, member
 }
 
-// incarnation returns in which incarnation a node is a member, first of the configuration in force; 0 if it is none.
+// incarnation returns in which incarnation a node is a member, first of the configuration in force; 0 if it is none, or merely invited.
 func (r *Replica) incarnation(id NodeID) Incarnation {
 	for _, config := range r.governing() {
-		if i := config.Index(id); i >= 0 {
+		if i := config.Index(id); i >= 0 && config.Members[i].Incarnation != 0 {
 			return config.Members[i].Incarnation
 		}
 	}

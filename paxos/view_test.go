@@ -469,6 +469,26 @@ func TestALaggardLearnsFromMembersOnOtherDisks(t *testing.T) {
 	}
 }
 
+// The configuration in force invites it, the next one, which is chosen and not in force yet, has it on the disk that it came with.
+func TestWhoHasJustComeIsHeardBeforeThatIsInForce(t *testing.T) {
+	before, after := *configurationOf(t, 0, 0, FullMember, FullMember, 0).WithWindow(alpha), *configurationOf(t, 0, 0, FullMember, FullMember, Learner).WithWindow(alpha)
+	before.Epoch, before.First, after.Epoch, after.First = 1, 20, 2, 40
+	before.Members[2].Incarnation, before.Members[2].Invited = 0, FullMember
+	cfg := loneConfig(t, 1, 3)
+	cfg.Founders = nil
+	r, err := New(cfg, Stable{Applied: 40 - alpha, Configurations: []*Configuration{&before, &after}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.config().Epoch != 1 {
+		t.Fatalf("epoch %d is in force", r.config().Epoch)
+	}
+	newcomer := identity{3, after.Members[2].Incarnation}
+	if !r.hears(newcomer, &Message{Kind: Forward, Origin: 3}) || !r.hears(identity{2, after.Members[1].Incarnation}, &Message{Kind: Forward, Origin: 3}) {
+		t.Error("its commands are dropped without a word")
+	}
+}
+
 func TestAStrangerIsNotHeardAsAHeir(t *testing.T) {
 	l := loneAmongThree(t, 2)
 	l.learn(chosenRecord(1, "a"))

@@ -31,7 +31,7 @@ type wish struct {
 const (
 	wishBase = 1 << 62 // wishes are numbered from here, attempts of commands from 1
 
-	incarnationStep = 1 << 50 // between two incarnations of a node: the boots of all lie apart
+	incarnationStep = 1 << 50 // between two incarnations of a node: the boots of all lie apart, and those of the later ones are the lower ones but for the founders
 	lossesMost      = 40      // of disks, in a run: with the nodes there are, the specification can tell so many acceptors apart
 )
 
@@ -259,7 +259,7 @@ func (m *member) lose(r *rand.Rand) bool {
 func (m *member) renew() {
 	m.loseDisk()
 	m.newcomer = true
-	m.incarnation += incarnationStep
+	m.incarnation -= incarnationStep
 }
 
 // retire ends a node that has been removed as soon as the others hold all that was chosen while it was a member, and takes its disk: it is needed no longer. An administrator who wants it back on that disk comes first.
