@@ -101,6 +101,17 @@ var rolesMutants = []Mutant{
 		Dies: unit("TestAWitnessThatIsRemovedForgetsNothingBeforeEnoughOfTheNewLearnersHoldIt"),
 	},
 	{
+		ID:     "machine-not-waited-for",
+		Breaks: "where there is a machine, its answer is waited for",
+		File:   "paxos/push.go", Func: "forwarder.onDecided",
+		Old: `	if !f.r.cfg.NoMachine {
+		return
+	}
+`,
+		New:  "",
+		Dies: unit("TestAMemberWithoutAMachineIsToldThatItsCommandIsChosen"),
+	},
+	{
 		ID:     "gateway-elected",
 		Breaks: "the election nominates proposers that learn",
 		File:   "paxos/role.go", Func: "Role.MayLead",

@@ -67,9 +67,13 @@ func (f *forwarder) decide(owed []admitted) {
 	}
 }
 
+// onDecided takes the leader's word where there is no machine. One that has a machine is told as well while the configuration in force does not say yet that it learns: it waits for its machine's own answer.
 func (f *forwarder) onDecided(m *Message) {
 	if m.Origin != f.r.cfg.Self {
 		f.r.election.passOn(m)
+		return
+	}
+	if !f.r.cfg.NoMachine {
 		return
 	}
 	for _, p := range m.Proposals {

@@ -197,4 +197,9 @@ func TestAMemberWithoutAMachineIsToldThatItsCommandIsChosen(t *testing.T) {
 	if got := g.fx.Decided; len(got) != 2 || got[0] != 71 || got[1] != 72 {
 		t.Errorf("its callers are told %v", got)
 	}
+	g = newLone(t, loneConfig(t, 4, 4))
+	g.receive(1, m)
+	if got := g.fx.Decided; len(got) > 0 {
+		t.Errorf("callers of a member with a machine, which is to answer them, are told %v", got)
+	}
 }
