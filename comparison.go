@@ -259,7 +259,7 @@ func (n *Node) compareOnce() error {
 	}
 	blamed, divergence, err := n.comparison.judge(learners)
 	for _, id := range blamed {
-		n.logger.Error("another member has come to another state than the majority; it stops when it hears of it: replace it", "other", fmt.Sprintf("%x", uint64(id)))
+		n.logger.Error("another member has come to another state than the majority; it stops when it hears of it: replace it", "peer", hexID(id))
 	}
 	if divergence != nil {
 		n.logger.Error("members have come to different states, and no majority agrees on one: find out which is right, and replace the others", "slot", divergence.Slot, "digests", divergence.String())

@@ -178,6 +178,7 @@ func (c *chain) work(ctx context.Context, node *Node) {
 }
 
 func TestAMemberWhoseStateDiffersStopsAndTheOthersGoOn(t *testing.T) {
+	t.Parallel()
 	c := newChain(t, 3)
 	ctx := within(t, 60*time.Second)
 	c.work(ctx, c.nodes[0])
@@ -241,6 +242,7 @@ func TestADivergedMemberThatCannotNoteItSaysSo(t *testing.T) {
 }
 
 func TestTwoMembersThatDifferTellAndGoOn(t *testing.T) {
+	t.Parallel()
 	c := newChain(t, 2)
 	ctx := within(t, 60*time.Second)
 	c.bend(1)
@@ -260,6 +262,7 @@ func TestTwoMembersThatDifferTellAndGoOn(t *testing.T) {
 
 // Members that restart, and are one apart from the other, compare like with like.
 func TestMembersThatRestartAndLagAreNotTakenForDivergent(t *testing.T) {
+	t.Parallel()
 	c := newChain(t, 3)
 	ctx := within(t, 60*time.Second)
 	c.work(ctx, c.nodes[0])

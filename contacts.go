@@ -76,7 +76,7 @@ func (c *contacts) dial() {
 		return
 	}
 	if err := c.n.transport.SetPeers(c.peers()); err != nil {
-		c.n.logger.Error("cannot connect to the members: correct their addresses", "reason", err.Error())
+		c.n.logger.Error("cannot connect to the members: correct their addresses", "error", err)
 	}
 }
 
@@ -163,7 +163,7 @@ func (c *contacts) admit(id paxos.NodeID, incarnation paxos.Incarnation) (ok boo
 }
 
 func strangerIn(epoch uint32, id paxos.NodeID, member, incarnation paxos.Incarnation) error {
-	return fmt.Errorf("%w: the cluster"+asOf+"%d knows member %x in incarnation %x, it comes as %x: its data directory was wiped or replaced, so it must not vote any more; restore its directory, or replace the member",
+	return fmt.Errorf("%w: the cluster"+asOf+"%d knows member %x in incarnation %x, not %x: its data directory was wiped or replaced; restore it, or replace the member",
 		errStranger, epoch, uint64(id), uint64(member), uint64(incarnation))
 }
 

@@ -28,6 +28,7 @@ type eventLoop struct {
 	read    uint64                   // the last such name
 	waiting []uint64                 // numbers of commands that did not happen for want of a leader, and are to be tried again
 	seen    LeaderChange             // as last told
+	leaders leaderLog
 	doubts  []doubt
 	changes changes
 	steward steward
@@ -51,6 +52,7 @@ const (
 
 func newEventLoop(n *Node, applied paxos.Slot) (*eventLoop, error) {
 	l := &eventLoop{n: n, applied: applied, tick: n.cfg.Heartbeat / ticksPerHeartbeat, reads: make(map[uint64][]*readWaiter), met: map[paxos.NodeID]paxos.Incarnation{}}
+	l.leaders = leaderLog{logger: n.logger, self: n.cfg.ID, settle: 2 * n.cfg.Heartbeat, patience: 2 * n.cfg.ElectionTimeout}
 	l.changes.l = l
 	l.steward.l = l
 	if n.vital.Founders == nil || slices.Equal(n.vital.Founders, []byte{joinedLater}) {
@@ -236,21 +238,10 @@ func (l *eventLoop) retry() {
 }
 
 func (l *eventLoop) onLeader(change LeaderChange) {
-	before := l.seen
 	l.seen = change
 	l.publish()
 	if change.Leader != 0 {
 		l.doubts = append(l.doubts, doubt{upto: l.n.pending.last(), end: time.Now().Add(l.n.cfg.ElectionTimeout)})
-	}
-	switch {
-	case change.Leader == 0 && before.Leader == 0:
-		l.n.logger.Info("looking for a leader", "ballot", change.Ballot.String())
-	case change.Leader == 0:
-		l.n.logger.Warn("no leader", "ballot", change.Ballot.String())
-	case change.Leader == l.n.cfg.ID:
-		l.n.logger.Info("this member leads", "ballot", change.Ballot.String())
-	default:
-		l.n.logger.Info("following a leader", "leader", fmt.Sprintf("%x", uint64(change.Leader)), "ballot", change.Ballot.String())
 	}
 	if e := l.n.cfg.Events; e != nil && e.LeaderChanged != nil {
 		e.LeaderChanged(change)
@@ -263,6 +254,7 @@ func (l *eventLoop) publish() {
 	}
 	s := l.replica.Status()
 	l.n.view.Store(&s)
+	l.leaders.observe(time.Now(), &s)
 }
 
 // publishMembership shows what is known of the membership, and tells whoever wants to know, if it is something new.
@@ -273,6 +265,9 @@ func (l *eventLoop) publishMembership() {
 		return
 	}
 	l.n.members.Store(&now)
+	if was != nil && was.Latest.Epoch != latest.Epoch {
+		l.n.logger.Info("the membership has changed", "epoch", latest.Epoch, "members", describe(latest))
+	}
 	if l.lacksMachine(latest) {
 		l.n.Fail(errMachineMissing)
 	}
@@ -307,8 +302,8 @@ func (l *eventLoop) fetch(f paxos.Fetch) {
 				break
 			}
 			if err != nil {
-				if !errors.Is(err, wal.ErrClosed) {
-					l.n.logger.Warn("cannot serve a lagging peer from the log", "slot", slot, "peer", fmt.Sprintf("%x", uint64(f.Peer)), "reason", err.Error())
+				if muted, ok := l.n.unserved.May(time.Now()); ok && !errors.Is(err, wal.ErrClosed) {
+					l.n.logger.Warn("cannot serve a lagging peer from the log", "slot", slot, "peer", hexID(f.Peer), "error", err, "muted", muted)
 				}
 				break
 			}
@@ -382,7 +377,7 @@ func (l *eventLoop) doubtRefusal(refusal error) {
 		return
 	}
 	l.refused, l.refusedAt = refusal, time.Now()
-	l.n.logger.Warn("this member is refused: it waits a while for an invitation", "for", refusalPatience*l.n.cfg.ElectionTimeout, "reason", refusal.Error())
+	l.n.logger.Warn("this member is refused: it waits a while for an invitation", "for", refusalPatience*l.n.cfg.ElectionTimeout, "error", refusal)
 }
 
 // judgeRefusal ends this node if it has been refused, and nobody has invited it since.

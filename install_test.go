@@ -16,6 +16,7 @@ import (
 
 // What is left of a node's disk at any moment of an installation is either the old state with the old log, or the new state with a trimmed log; and a member goes on from it to the state of the others.
 func TestACrashAnywhereInAnInstallationLeavesWhatCanBeGoneOnFrom(t *testing.T) {
+	t.Parallel()
 	for _, kind := range kindsToTry() {
 		t.Run(kind, func(t *testing.T) {
 			mem := disk.NewMem()
@@ -120,6 +121,7 @@ func TestAnInstallationTrimsTheLogToItsSlot(t *testing.T) {
 
 // A power cut at any moment, while the log is trimmed all the time, takes nothing away that was acknowledged.
 func TestTrimmingLosesNothingThatWasAcknowledged(t *testing.T) {
+	t.Parallel()
 	for _, kind := range galleryKinds {
 		t.Run(kind, func(t *testing.T) {
 			ctx := within(t, 60*1e9)
@@ -219,6 +221,7 @@ func TestAMachineAboveItsLogIsRefusedUnlessAnInstallationPutItThere(t *testing.T
 }
 
 func TestADamagedSnapshotIsFetchedFromAnotherMemberOrRefused(t *testing.T) {
+	t.Parallel()
 	const beyond = snapshot.ChunkBytesMax + 1000 // the first chunk: what is read first is sound
 	snapshots := func(mem *disk.Mem, dir string) (paths []string) {
 		names, err := mem.ReadDir(dir)
@@ -289,6 +292,7 @@ func TestADamagedSnapshotIsFetchedFromAnotherMemberOrRefused(t *testing.T) {
 
 // An error of the disk in an installation ends the node, and says what failed.
 func TestADiskThatFailsInAnInstallationEndsTheNode(t *testing.T) {
+	t.Parallel()
 	mem := disk.NewMem()
 	g := newGallery(t, "with a disk", 3, 0, map[int]disk.FS{2: mem})
 	g.take(g.nodes[0], 20*photoBytes)

@@ -18,6 +18,7 @@ import (
 )
 
 func TestAMemberJoinsBySnapshotWhereTheLogIsTrimmed(t *testing.T) {
+	t.Parallel()
 	for _, kind := range galleryKinds {
 		t.Run(kind, func(t *testing.T) {
 			g := newGallery(t, kind, 3, 0, map[int]disk.FS{})
@@ -47,6 +48,7 @@ func joiningStep(call disk.Call) bool {
 
 // The power fails at each step of joining in turn. With what is left on its disk the node becomes a member all the same.
 func TestACrashAtAnyStepOfJoiningLeavesWhatCanBeGoneOnFrom(t *testing.T) {
+	t.Parallel()
 	const steps = 12 // the file of the membership, two copies of the vital state, and some of the first change
 	errPower := errors.New("the power has failed")
 	disks := make([]*disk.Mem, steps+1)
@@ -90,6 +92,7 @@ func TestACrashAtAnyStepOfJoiningLeavesWhatCanBeGoneOnFrom(t *testing.T) {
 
 // It was away when it was removed; and when it comes back with all that it promised, the members are others yet again.
 func TestAMemberThatWasRemovedWhileItWasAwayComesBackToStop(t *testing.T) {
+	t.Parallel()
 	for changes := 1; changes <= 3; changes++ {
 		t.Run(fmt.Sprintf("%d changes ago", changes), func(t *testing.T) {
 			c := newCluster(t, 4)
@@ -115,6 +118,7 @@ func TestAMemberThatWasRemovedWhileItWasAwayComesBackToStop(t *testing.T) {
 
 // It has agreed to the list of founders, and stopped before it heard that all had. Meanwhile the others have become other members, it still among them or not.
 func TestAFounderThatStoppedBeforeItWasActiveHearsOfALaterMembership(t *testing.T) {
+	t.Parallel()
 	for _, removed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("removed %t", removed), func(t *testing.T) {
 			c := newCluster(t, 4)
@@ -152,6 +156,7 @@ func TestAFounderThatStoppedBeforeItWasActiveHearsOfALaterMembership(t *testing.
 }
 
 func TestAMemberThatWasAwayWhileAllOthersCameToOtherDisksCatchesUp(t *testing.T) {
+	t.Parallel()
 	const away = 4
 	c := newCluster(t, away+1)
 	ctx := within(t, 100*time.Second)
@@ -386,6 +391,7 @@ func TestAWipedFounderThatIsRefusedWaitsForItsInvitation(t *testing.T) {
 }
 
 func TestAWitnessJoinsAndVotes(t *testing.T) {
+	t.Parallel()
 	c := newClusterOf(t, 3, func(i int, cfg *Config) {
 		if i == 3 {
 			cfg.Machine = nil

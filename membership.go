@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"synod.dev/synod/disk"
@@ -163,4 +164,16 @@ func identify(founders *paxos.Configuration) []byte {
 		bare.Members[i].Address = ""
 	}
 	return paxos.AppendConfigurations(nil, []*paxos.Configuration{&bare})
+}
+
+// describe lists the members for the log: whose vote counts, who learns, and who is to have more roles once it has come and caught up.
+func describe(c *paxos.Configuration) []string {
+	members := make([]string, len(c.Members))
+	for i, m := range c.Members {
+		members[i] = hexID(m.ID) + " " + m.Roles.String()
+		if m.Invited != 0 {
+			members[i] = strings.TrimSpace(hexID(m.ID)+" "+m.Roles.String()) + ", to be " + m.Invited.String()
+		}
+	}
+	return members
 }

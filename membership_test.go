@@ -167,6 +167,7 @@ func TestAMembershipIsDurableBeforeTheVitalStateKnowsOfIt(t *testing.T) {
 
 // A founder that has lost the file, or has an old copy of it, would go by a membership that is past: it does not start, whatever its log and its machine still have.
 func TestAFounderIsRefusedWithoutTheLatestMembership(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"in memory", "with a disk"} {
 		for _, trimmed := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, trimmed %v", kind, trimmed), func(t *testing.T) {

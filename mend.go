@@ -114,10 +114,12 @@ func (m *mender) onWanted(from paxos.NodeID, payload []byte) {
 }
 
 // onRecord takes an answer; its checksums are verified, and run knows whether it was asked for.
-func (m *mender) onRecord(payload []byte) {
+func (m *mender) onRecord(from paxos.NodeID, payload []byte) {
 	rec, _, err := paxos.DecodeRecord(append([]byte(nil), payload...))
 	if err != nil {
-		m.n.logger.Warn("a member has sent a record that cannot be read", "reason", err.Error())
+		if muted, ok := m.n.unreadable.May(time.Now()); ok {
+			m.n.logger.Warn("a peer has sent a record that cannot be read: dropped; run the same version on all members", "peer", hexID(from), "error", err, "muted", muted)
+		}
 		return
 	}
 	select {

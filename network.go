@@ -2,6 +2,7 @@ package synod
 
 import (
 	"strings"
+	"time"
 
 	"synod.dev/synod/paxos"
 	"synod.dev/synod/transport"
@@ -44,7 +45,9 @@ func (w *network) Receive(peer transport.Identity, _ transport.Class, payload []
 	case frameMessage:
 		m, err := paxos.DecodeMessage(payload[1:])
 		if err != nil {
-			w.n.logger.Warn("peer sent a message that cannot be read: dropped", "peer", peer.Node, "reason", err.Error())
+			if muted, ok := w.n.unreadable.May(time.Now()); ok {
+				w.n.logger.Warn("a peer has sent a message that cannot be read: dropped; run the same version on all members", "peer", hexID(from), "error", err, "muted", muted)
+			}
 			return
 		}
 		w.n.inbox.putMessage(paxos.Event{Kind: paxos.Received, From: from, Incarnation: incarnation, Message: m})
@@ -59,7 +62,7 @@ func (w *network) Receive(peer transport.Identity, _ transport.Class, payload []
 	case frameWanted:
 		w.n.inbox.callForPeer(func() { w.n.mender.onWanted(from, payload[1:]) })
 	case frameRecord:
-		w.n.inbox.callForPeer(func() { w.n.mender.onRecord(payload[1:]) })
+		w.n.inbox.callForPeer(func() { w.n.mender.onRecord(from, payload[1:]) })
 	case frameDigests:
 		if points, ok := decodeDigests(payload[1:]); ok {
 			w.n.comparison.hear(from, points)
@@ -74,6 +77,7 @@ func (w *network) Receive(peer transport.Identity, _ transport.Class, payload []
 func (w *network) Connected(peer transport.Identity) {
 	id := paxos.NodeID(peer.Node)
 	w.n.inbox.call(func() { w.n.loop.onConnected(id, paxos.Incarnation(peer.Incarnation)) })
+	w.n.inbox.put(paxos.Event{Kind: paxos.Connected, Peer: id})
 	if e := w.n.cfg.Events; e != nil && e.PeerUp != nil {
 		e.PeerUp(Peer{ID: id, Address: w.n.contacts.address(id)})
 	}

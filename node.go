@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"synod.dev/synod/internal/quiet"
 	"synod.dev/synod/paxos"
 	"synod.dev/synod/session"
 	"synod.dev/synod/transport"
@@ -49,6 +50,9 @@ type Node struct {
 	fresh   atomic.Int64 // nanoseconds from opened to the beginning of the last read that was confirmed
 	reading atomic.Int64 // reads that are not released yet, those whose callers have given up included
 	syncs   latencies
+
+	slowSyncs, unreadable, unserved quiet.Matter // what may come up again and again
+
 	closing chan struct{}
 	done    chan struct{} // closed when the node has failed or is closed
 	loops   sync.WaitGroup
@@ -58,6 +62,9 @@ type Node struct {
 	closed   bool
 	released bool
 }
+
+// slowSync is how long a group commit takes when an operator should know: elections are decided in less.
+const slowSync = time.Second
 
 // Open starts a node. It returns once the log has been recovered and the network is listening; the node then finds the others, and catches up, by itself.
 // The errors of a directory that cannot be used (locked, of another member, damaged) and of an address that cannot be listened on come from here.
@@ -70,7 +77,7 @@ func Open(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, logger: cfg.Logger.With("member", fmt.Sprintf("%x", uint64(cfg.ID))), log: log, vital: log.Vital(), machine: cfg.Machine,
+	n := &Node{cfg: cfg, logger: cfg.Logger.With("member", hexID(cfg.ID)), log: log, vital: log.Vital(), machine: cfg.Machine,
 		opened: time.Now(), inbox: newInbox(), closing: make(chan struct{}), done: make(chan struct{})}
 	if cfg.Sessions && cfg.Machine != nil {
 		n.machine = newSessions(cfg.Machine)
@@ -175,7 +182,7 @@ func (n *Node) prepareSegments() {
 	defer ticker.Stop()
 	for {
 		if err := n.log.PrepareNext(); err != nil {
-			n.Fail(fmt.Errorf("cannot prepare the log's next segment: %w", err))
+			n.Fail(fmt.Errorf("cannot write the log: %w", err))
 			return
 		}
 		select {
@@ -377,7 +384,9 @@ func (n *Node) Fail(err error) {
 	if !first {
 		return
 	}
-	n.logger.Error("this member has stopped", "reason", err.Error())
+	if !errors.Is(err, ErrRemoved) { // which has been told, and nothing is wrong
+		n.logger.Error("this member has stopped", "error", err)
+	}
 	n.end(fmt.Errorf("%w: %w", ErrFailed, err))
 	if n.cfg.Events != nil && n.cfg.Events.Failed != nil {
 		n.cfg.Events.Failed(err)
@@ -430,6 +439,11 @@ func (n *Node) Close() error {
 
 func (n *Node) onSynced(done SyncDone) {
 	n.syncs.add(done.Duration)
+	if done.Duration >= slowSync {
+		if muted, ok := n.slowSyncs.May(time.Now()); ok {
+			n.logger.Warn("the disk is slow: writing to the log took long; see to the disk, or to what else uses it", "took", done.Duration.Round(time.Millisecond), "bytes", done.Bytes, "muted", muted)
+		}
+	}
 	if n.cfg.Events != nil && n.cfg.Events.Synced != nil {
 		n.cfg.Events.Synced(done)
 	}

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"synod.dev/synod/disk"
+	"synod.dev/synod/internal/freeport"
 	"synod.dev/synod/paxos"
 )
 
@@ -122,26 +123,15 @@ func (c *cluster) close(i int) {
 	}
 }
 
-// freeAddress returns a loopback address that nobody listens on, below the ports that kernels give to outgoing connections: none of those takes it before the node listens,
-// or while it is closed. No two calls return the same.
+// freeAddress returns an address of which nobody else takes the port before the node listens, or while it is closed.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	const first, count, attempts = 10_000, 20_000, 1000
-	for range attempts {
-		address := fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(count))
-		if _, given := givenAddresses.LoadOrStore(address, true); given {
-			continue
-		}
-		if l, err := net.Listen("tcp", address); err == nil {
-			l.Close()
-			return address
-		}
+	addresses, err := freeport.Take(1)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("none of %d ports is free", attempts)
-	return ""
+	return addresses[0]
 }
-
-var givenAddresses sync.Map // by this process
 
 // link passes connections on to a node, until the test cuts them.
 type link struct {
@@ -247,6 +237,7 @@ func TestClustersOfOneThreeFiveAndSevenWork(t *testing.T) {
 
 // Under a network that keeps breaking, and with nodes that come and go, every acknowledged command is in the log of all, at its place, once.
 func TestNodesAgreeOverANetworkThatKeepsBreaking(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 3)
 	var mu sync.Mutex
 	acked := map[uint64]int{}
@@ -330,6 +321,7 @@ func TestNodesAgreeOverANetworkThatKeepsBreaking(t *testing.T) {
 }
 
 func TestCloseLosesNothing(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 3)
 	ctx := within(t, 60*time.Second)
 	for round := range 5 {
@@ -357,6 +349,7 @@ func TestCloseLosesNothing(t *testing.T) {
 
 // A member that was away catches up from its peers, and the others go on without it.
 func TestAMemberThatWasAwayCatchesUp(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 3)
 	ctx := within(t, 60*time.Second)
 	propose := func(node *Node, from, to int) {
@@ -382,6 +375,7 @@ func TestAMemberThatWasAwayCatchesUp(t *testing.T) {
 }
 
 func TestAMemberWithAWipedDirectoryIsRefusedAndTheOthersGoOn(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 3)
 	ctx := within(t, 30*time.Second)
 	if _, err := c.nodes[0].Propose(ctx, number(1)); err != nil {
@@ -446,6 +440,7 @@ func TestANodeWhoseDiskFailsAcknowledgesNothingMore(t *testing.T) {
 
 // A cluster of one acknowledges what a power cut cannot take away: at every sync the disk is cut, and what was acknowledged by then is there.
 func TestAClusterOfOneAcknowledgesOnlyWhatIsDurable(t *testing.T) {
+	t.Parallel()
 	fs := disk.NewMem()
 	config := func(fs disk.FS, machine *ledger) Config {
 		return Config{ID: 1, Members: []Member{{ID: 1}}, Dir: "/log", Machine: machine, SegmentBytes: 1 << 20, Logger: slog.New(slog.DiscardHandler), fs: fs}

@@ -79,8 +79,13 @@ func (n *Node) Membership() Membership {
 // A member that has not come yet has neither incarnation nor roles, but the roles that it is invited for; it is given those by the leader once it has come and caught up.
 //
 // With ErrUnknown the change may have happened, or may yet, at most once: until another one from the same epoch has. With any other error it did not, and never will: ErrSuperseded, ErrInvalidChange, ErrQuorumAtRisk,
-// ErrNoLeader, ErrRemoved, ErrClosed, ErrFailed. While there is no leader it waits for one until the context ends.
+// ErrNoLeader, ErrOverloaded, ErrRemoved, ErrClosed, ErrFailed. While there is no leader it waits for one until the context ends.
 func (n *Node) Reconfigure(ctx context.Context, c Change) error {
+	if m := n.Membership(); m.Latest != nil && c.Replaces > m.Latest.Epoch { // it was made from what another node knows
+		if err := n.confirmMembership(ctx); err != nil {
+			return err
+		}
+	}
 	if err := n.judgeChange(c); err != nil {
 		return err
 	}
@@ -99,6 +104,18 @@ func (n *Node) Reconfigure(ctx context.Context, c Change) error {
 		return err
 	case <-n.done:
 		return n.lastWord(w)
+	}
+}
+
+// confirmMembership returns once this node knows every membership that anybody was told of before the call. One without a state machine cannot find out, and goes by what it knows.
+func (n *Node) confirmMembership(ctx context.Context) error {
+	switch err := n.Read(ctx); {
+	case errors.Is(err, ErrNoMachine):
+		return nil
+	case errors.Is(err, ErrReadTimeout):
+		return fmt.Errorf("%w: so this node cannot find out whether it knows the latest membership", ErrNoLeader)
+	default:
+		return err
 	}
 }
 
@@ -282,16 +299,23 @@ func (n *Node) editMember(ctx context.Context, id paxos.NodeID, edit func(member
 	})
 }
 
-// edit changes the latest membership, and begins again from the one that is the latest by then if another change comes first.
+// edit changes the latest membership, and begins again from the one that is the latest by then if another change comes first. What the function refuses is refused only if the membership that it was given is
+// known to be the latest: this node may not have heard yet of what another one has acknowledged.
 func (n *Node) edit(ctx context.Context, edit func(m Membership, members []paxos.Member) ([]paxos.Member, error)) error {
 	for {
 		m, err := n.awaitInForce(ctx)
 		if err != nil {
 			return err
 		}
-		members, err := edit(m, slices.Clone(m.Latest.Members))
-		if err != nil {
-			return err
+		members, refusal := edit(m, slices.Clone(m.Latest.Members))
+		if refusal != nil {
+			if err := n.confirmMembership(ctx); err != nil {
+				return err
+			}
+			if n.Membership().Latest == m.Latest {
+				return refusal
+			}
+			continue
 		}
 		if err = n.Reconfigure(ctx, changeOf(m.Latest, members)); !errors.Is(err, ErrSuperseded) {
 			return err

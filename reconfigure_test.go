@@ -127,3 +127,37 @@ func TestARemovalThatLeavesNoLiveQuorumIsRefused(t *testing.T) {
 		t.Errorf("the dead one: %v", err)
 	}
 }
+
+// TestAChangeIsJudgedByWhatAnybodyWasTold asks one node for what another one has just made possible, before it can have heard of that.
+func TestAChangeIsJudgedByWhatAnybodyWasTold(t *testing.T) {
+	c := newCluster(t, 3)
+	ctx := within(t, 30*time.Second)
+	for _, n := range c.nodes {
+		await(t, "it hears everybody", func() bool { return len(n.heard()) == 3 })
+	}
+	for round := range 9 {
+		a, b, d := c.nodes[round%3], c.nodes[(round+1)%3], c.nodes[(round+2)%3]
+		id := paxos.NodeID(100 + round)
+		if err := a.AddMember(ctx, id, "127.0.0.1:1", paxos.Learner); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.UpdateMember(ctx, id, "127.0.0.1:2"); err != nil {
+			t.Errorf("round %d: a change of whom another node has added: %v", round, err)
+		}
+		latest := awaitMembership(t, a, "the member has another address, and that is in force", func(m Membership) bool {
+			member, _ := m.Member(id)
+			return settled(m) && member.Address == "127.0.0.1:2"
+		}).Latest
+		members := slices.DeleteFunc(slices.Clone(latest.Members), func(m paxos.Member) bool { return m.ID == id })
+		if err := a.Reconfigure(ctx, changeOf(latest, members)); err != nil {
+			t.Fatal(err)
+		}
+		latest = awaitMembership(t, a, "the member is gone, and that is in force", func(m Membership) bool { _, there := m.Member(id); return settled(m) && !there }).Latest
+		if err := d.Reconfigure(ctx, changeOf(latest, append(slices.Clone(latest.Members), paxos.Member{ID: id, Invited: paxos.Learner, Address: "127.0.0.1:1"}))); err != nil {
+			t.Errorf("round %d: a change that was made from what another node knows: %v", round, err)
+		}
+		if err := b.RemoveMember(ctx, id); err != nil {
+			t.Errorf("round %d: the removal of whom another node has added: %v", round, err)
+		}
+	}
+}

@@ -28,7 +28,7 @@ func (n *Node) recoverMachine() (applied paxos.Slot, err error) {
 	}
 	trimmed := n.log.Vital().Trimmed
 	if _, last := n.log.Slots(); applied > max(last, trimmed) {
-		return 0, fmt.Errorf("synod: the state machine has applied slot %d, the log in %s ends at slot %d: they do not belong together", applied, n.cfg.Dir, max(last, trimmed))
+		return 0, fmt.Errorf("synod: the state machine has applied slot %d, the log in %s ends at slot %d: they do not belong together; bring back the log that belongs to it, or replace this member", applied, n.cfg.Dir, max(last, trimmed))
 	}
 	if applied >= trimmed {
 		return applied, nil
@@ -51,7 +51,7 @@ func (n *Node) restoreNewest() error {
 	}
 	for _, slot := range slices.Backward(slots) {
 		if err := n.files.read(slot, n.cfg.Cluster, verify); err != nil { // before the machine sees anything of it
-			n.logger.Warn("a snapshot is not whole and is not used", "slot", slot, "reason", err.Error())
+			n.logger.Warn("a snapshot is not whole and is not used", "slot", slot, "error", err)
 			continue
 		}
 		return n.restore(slot)

@@ -32,6 +32,7 @@ func TestAReplicaReadsWhatWasAcknowledgedAnywhere(t *testing.T) {
 }
 
 func TestAReplicaCountsInNoQuorum(t *testing.T) {
+	t.Parallel()
 	c := newClusterOfRoles(t, 0, 0, nil, full, full, full, replica, replica)
 	ctx := within(t, time.Minute)
 	if _, err := c.nodes[0].Propose(ctx, number(1)); err != nil {
@@ -78,6 +79,7 @@ func TestAStaleReadIsNoOlderThanItMayBe(t *testing.T) {
 }
 
 func TestAGatewayForwardsAndKeepsNothing(t *testing.T) {
+	t.Parallel()
 	c := newClusterOfRoles(t, 0, 0, nil, full, full, full, gateway)
 	ctx := within(t, time.Minute)
 	g := c.nodes[member3]

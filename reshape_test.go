@@ -196,6 +196,7 @@ func TestAFourthMemberComesAndGoesUnderLoad(t *testing.T) {
 
 // All members are replaced, one after the other, by others at other addresses; at the end nobody is left of those who founded the cluster.
 func TestAllMembersAreReplacedOneByOneUnderLoad(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 3)
 	ctx := within(t, 100*time.Second)
 	w := c.write(4, c.nodes...)

@@ -100,6 +100,7 @@ func TestAMachineIsForLearnersAlone(t *testing.T) {
 }
 
 func TestFoundersWhoAreToldDifferentThingsFoundNothing(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		says   string
 		change func(*Config)
@@ -131,6 +132,7 @@ func TestFoundersWhoAreToldDifferentThingsFoundNothing(t *testing.T) {
 
 // With four voters, phase-1 quorums of three and phase-2 quorums of two, the leader needs one other to go on, and two others to begin.
 func TestQuorumsOfTheirOwnSizesDecideWhatItTakes(t *testing.T) {
+	t.Parallel()
 	c := newClusterOfRoles(t, 3, 2, nil, full, full, full, full)
 	ctx := within(t, time.Minute)
 	if _, err := c.nodes[0].Propose(ctx, number(1)); err != nil {

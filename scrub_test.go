@@ -82,6 +82,7 @@ const scrubFast = 1 << 30 // bytes a second
 
 // A record of the log that rots while the member runs is found, learned again from another member and written again, whatever of it rots.
 func TestADamagedRecordIsMadeGoodFromTheOthers(t *testing.T) {
+	t.Parallel()
 	p := newPatient(t, "with a disk", scrubFast)
 	p.fill(12)
 	last := p.nodes[1].Status().Applied

@@ -65,7 +65,7 @@ func (r *snapshotReceiver) begin(from paxos.NodeID, skip paxos.Slot) {
 		err := run()
 		r.progress.Store(nil)
 		if err != nil && !errors.Is(err, ErrClosed) {
-			r.n.logger.Warn("no snapshot from this member: another attempt follows", "sender", fmt.Sprintf("%x", uint64(in.from)), "reason", err.Error())
+			r.n.logger.Warn("no snapshot from this member: another attempt follows", "peer", hexID(in.from), "error", err)
 		}
 	})
 }
@@ -129,7 +129,7 @@ func (in *incoming) fetchAndInstall() error {
 		return err
 	}
 	in.spool.slot = h.Slot
-	in.n.logger.Info("fetching a snapshot", "sender", fmt.Sprintf("%x", uint64(in.from)), "slot", h.Slot, "about_bytes", h.Bytes, "chunks_kept", in.kept)
+	in.n.logger.Info("fetching a snapshot", "peer", hexID(in.from), "slot", h.Slot, "about-bytes", h.Bytes, "chunks-kept", in.kept)
 	in.show(h)
 	rc, err := in.n.receive(r, in.show)
 	if err != nil {
@@ -141,7 +141,7 @@ func (in *incoming) fetchAndInstall() error {
 		return err
 	}
 	done := Installed{From: in.from, Slot: h.Slot, Bytes: in.received, Kept: in.bytes, Duration: time.Since(in.began)}
-	in.n.logger.Info("a snapshot is installed", "sender", fmt.Sprintf("%x", uint64(in.from)), "slot", h.Slot, "bytes", in.received, "took", done.Duration.Round(time.Millisecond))
+	in.n.logger.Info("a snapshot is installed", "peer", hexID(in.from), "slot", h.Slot, "bytes", in.received, "took", done.Duration.Round(time.Millisecond))
 	if e := in.n.cfg.Events; e != nil && e.Installed != nil {
 		e.Installed(done)
 	}

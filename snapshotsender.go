@@ -3,7 +3,6 @@ package synod
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -96,7 +95,7 @@ func (s *snapshotSender) oldest() (slot paxos.Slot, ok bool) {
 
 // run sends an image to its end, or until nobody asks any more.
 func (o *outgoing) run() {
-	logger := o.s.n.logger.With("receiver", fmt.Sprintf("%x", uint64(o.to)))
+	logger := o.s.n.logger.With("peer", hexID(o.to))
 	err := o.send()
 	o.s.mu.Lock()
 	if o.s.sending[o.to] == o {
@@ -107,7 +106,7 @@ func (o *outgoing) run() {
 	case errors.Is(err, errTransferOver), errors.Is(err, ErrClosed):
 		logger.Info("a snapshot has been sent", "chunks", o.index)
 	case err != nil:
-		logger.Warn("a snapshot could not be sent", "chunks", o.index, "reason", err.Error())
+		logger.Warn("a snapshot could not be sent", "chunks", o.index, "error", err)
 	}
 }
 
@@ -127,7 +126,7 @@ func (o *outgoing) send() (err error) {
 	o.s.mu.Unlock()
 	taken.sections = n.sections
 	h := taken.header(n.cfg.Cluster, n.membership.encode())
-	n.logger.Info("sending a snapshot", "receiver", fmt.Sprintf("%x", uint64(o.to)), "slot", h.Slot, "about_bytes", h.Bytes)
+	n.logger.Info("sending a snapshot", "peer", hexID(o.to), "slot", h.Slot, "about-bytes", h.Bytes)
 	return taken.writeTo(h, o.emit)
 }
 

@@ -129,7 +129,7 @@ func (s *spool) keep(index uint32, chunk []byte) {
 
 // lose removes what cannot be kept.
 func (s *spool) lose(err error) {
-	s.logger.Warn("what has come of a snapshot is not kept: after a restart it will be fetched from its beginning", "reason", err.Error())
+	s.logger.Warn("what has come of a snapshot is not kept: after a restart it will be fetched from its beginning", "error", err)
 	s.discard()
 }
 
@@ -137,11 +137,11 @@ func (s *spool) lose(err error) {
 func (s *spool) discard() {
 	if s.file != nil {
 		if err := s.file.Close(); err != nil {
-			s.logger.Warn("what was kept of a snapshot cannot be closed", "reason", err.Error())
+			s.logger.Warn("what was kept of a snapshot cannot be closed", "error", err)
 		}
 	}
 	if err := s.fs.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.logger.Warn("what was kept of a snapshot cannot be removed", "reason", err.Error())
+		s.logger.Warn("what was kept of a snapshot cannot be removed", "error", err)
 	}
 	*s = spool{fs: s.fs, path: s.path, logger: s.logger}
 }

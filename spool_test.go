@@ -110,6 +110,7 @@ func TestATransferGoesOnWithWhoeverHasTheSameSnapshot(t *testing.T) {
 
 // If the members have come further since, there is no such snapshot any more.
 func TestATransferBeginsAnewWhereNobodyHasTheSnapshot(t *testing.T) {
+	t.Parallel()
 	g, before := halfway(t, "in memory", 5, nil)
 	sender := int(before.From) - 1
 	g.close(4) // first, or it goes on with another

@@ -2,9 +2,11 @@ package synod
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"synod.dev/synod/paxos"
+	"synod.dev/synod/transport"
 )
 
 // Status is what a node knows of itself and its cluster at one instant.
@@ -34,7 +36,7 @@ type MemberStatus struct {
 	Proposer  bool
 	Acceptor  bool
 	Learner   bool
-	Connected bool       // heard within the last half election timeout
+	Connected bool       // heard within the last half election timeout; before the cluster is founded, or this node has been open for so long, connected
 	Chosen    paxos.Slot // its chosen prefix as of its last heartbeat
 	Lag       paxos.Slot // how far that is behind ours
 
@@ -55,15 +57,19 @@ type Transfer struct {
 	Total int64 // about; 0 if the sender does not know
 }
 
-// countTraffic fills in what has passed between this node and the others.
+// countTraffic fills in what has passed between this node and the others, and, before there was time to hear anybody, who is connected.
 func (n *Node) countTraffic(members []MemberStatus) {
 	if n.transport == nil {
 		return
 	}
+	early := n.view.Load() == nil || time.Since(n.opened) < n.cfg.ElectionTimeout/2 // before it is founded nobody says anything
 	for _, peer := range n.transport.Stats() {
 		i := slices.IndexFunc(members, func(m MemberStatus) bool { return uint64(m.ID) == peer.Node })
 		if i < 0 {
 			continue // on its way in or out
+		}
+		if early && peer.Classes[transport.Control].Connected {
+			members[i].Connected = true
 		}
 		for _, class := range peer.Classes {
 			members[i].BytesSent += class.BytesSent
@@ -71,3 +77,6 @@ func (n *Node) countTraffic(members []MemberStatus) {
 		}
 	}
 }
+
+// hexID renders a member's ID as operators know it.
+func hexID(id paxos.NodeID) string { return strconv.FormatUint(uint64(id), 16) }

@@ -1,7 +1,6 @@
 package synod
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -21,7 +20,7 @@ func (s *steward) tick() {
 		select {
 		case err := <-s.asked.outcome:
 			if err != nil {
-				s.l.n.logger.Info("a change of membership is tried again if it is still wanted", "reason", err.Error())
+				s.l.n.logger.Info("a change of membership is tried again if it is still wanted", "error", err)
 			}
 			s.asked = nil
 		default:
@@ -43,7 +42,7 @@ func (s *steward) tick() {
 			members[i] = m.Latest.Members[i]
 			continue
 		}
-		s.l.n.logger.Info(did, "node", fmt.Sprintf("%x", uint64(members[i].ID)), "roles", members[i].Roles.String(), "invited", members[i].Invited.String())
+		s.l.n.logger.Info(did, "peer", hexID(members[i].ID), "roles", members[i].Roles.String(), "invited", members[i].Invited.String())
 		s.asked = newChangeWaiter(c)
 		s.l.changes.begin(s.asked)
 		return

@@ -35,7 +35,7 @@ func (n *Node) MoveLeader(ctx context.Context, to paxos.NodeID) error {
 			if err := n.judgeSuccessor(to); err != nil {
 				return err
 			}
-			n.logger.Info("handing leadership over", "to", fmt.Sprintf("%x", uint64(to)))
+			n.logger.Info("handing leadership over", "peer", hexID(to))
 			n.transport.Send(uint64(to), transport.Control, []byte{frameCampaign}) // said again until it is heard: the network may lose it
 		}
 		select {

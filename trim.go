@@ -169,7 +169,7 @@ func (k *keeper) trim() error {
 	if err := n.disk.trim(point); err != nil {
 		return err
 	}
-	n.logger.Info("the log is trimmed", "slot", point, "kept_bytes", n.log.Size())
+	n.logger.Info("the log is trimmed", "slot", point, "kept-bytes", n.log.Size())
 	if e := n.cfg.Events; e != nil && e.Trimmed != nil {
 		e.Trimmed(point)
 	}
@@ -180,7 +180,7 @@ func (k *keeper) trim() error {
 func (k *keeper) warn(size int64, retained bool) {
 	if retained && time.Since(k.warned) > warnPeriod {
 		k.warned = time.Now()
-		k.n.logger.Warn("the log cannot be trimmed: too few members hold what is in it for a witness to forget it; bring those back that are behind, or replace them", "bytes", size, "held_by_enough", k.n.view.Load().Released)
+		k.n.logger.Warn("the log cannot be trimmed: too few members hold what is in it for a witness to forget it; bring those back that are behind, or replace them", "bytes", size, "held-by-enough", k.n.view.Load().Released)
 	}
 }
 

@@ -96,6 +96,7 @@ const many = 4 * galleryLog / photoBytes
 const full0, full1, witness2 = 0, 1, 2
 
 func TestTwoFullMembersAndAWitnessSurviveTheLossOfAnyOne(t *testing.T) {
+	t.Parallel()
 	for lost := range 3 {
 		t.Run(fmt.Sprint(lost+1), func(t *testing.T) {
 			a := newAlbums(t, full, full, witness)
@@ -129,6 +130,7 @@ func TestTwoFullMembersAndAWitnessSurviveTheLossOfAnyOne(t *testing.T) {
 }
 
 func TestAWitnessNeedsLittleDisk(t *testing.T) {
+	t.Parallel()
 	a := newAlbums(t, full, full, witness)
 	for range 8 {
 		a.write(full0, many/2)
@@ -162,6 +164,7 @@ func TestAWitnessKeepsWhatOnlyItAndALostDiskHold(t *testing.T) {
 }
 
 func TestAFullMemberThatComesBackSetsTheWitnessFree(t *testing.T) {
+	t.Parallel()
 	a := newAlbums(t, full, full, witness)
 	a.write(full0, 5)
 	a.close(full1)

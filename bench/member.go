@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"synod.dev/synod/internal/freeport"
 	"synod.dev/synod/internal/load"
 )
 
@@ -125,14 +126,9 @@ func (m *member) kill() error {
 
 // newMember decides on addresses and a directory. The command is still missing.
 func newMember(name, dir string) (*member, error) {
-	m := &member{name: name, dir: filepath.Join(dir, name)}
-	for _, address := range []*string{&m.client, &m.peer} {
-		socket, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer socket.Close()
-		*address = socket.Addr().String()
+	addresses, err := freeport.Take(2)
+	if err != nil {
+		return nil, err
 	}
-	return m, nil
+	return &member{name: name, dir: filepath.Join(dir, name), client: addresses[0], peer: addresses[1]}, nil
 }

@@ -114,7 +114,7 @@ func (s server) prepareAccess(t *testing.T) {
 		if _, enable := m.(*pb.AuthEnableRequest); enable {
 			s.prepareLeases(t)
 		}
-		if a := s.doAs(t.Context(), "", m); a.err != nil {
+		if a := s.call(t.Context(), m); a.err != nil {
 			t.Fatalf("%T: %v", m, a.err)
 		}
 	}

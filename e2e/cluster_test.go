@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +21,8 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+
+	"synod.dev/synod/internal/freeport"
 )
 
 const (
@@ -298,7 +299,7 @@ func (p *process) ballots() []string {
 	var ballots []string
 	for _, line := range p.lines {
 		var entry struct{ Msg, Ballot string }
-		if strings.Contains(line, `"ballot"`) && json.Unmarshal([]byte(line), &entry) == nil && entry.Msg != "no leader" && entry.Msg != "looking for a leader" {
+		if strings.Contains(line, `"ballot"`) && json.Unmarshal([]byte(line), &entry) == nil && (entry.Msg == "this member leads" || entry.Msg == "following a leader") {
 			ballots = append(ballots, entry.Ballot)
 		}
 	}
@@ -377,26 +378,15 @@ func failFast(ctx context.Context, method string, request, reply any, conn *grpc
 	return invoke(ctx, method, request, reply, conn, append(options, grpc.WaitForReady(false))...)
 }
 
-// listenAddress returns a free loopback address whose port no outgoing connection takes while the member that listens on it is dead:
-// one below the ports that kernels give to those. No two calls return the same.
+// listenAddress returns an address whose port nobody else takes before a member listens on it, or while that is dead.
 func listenAddress(t testing.TB) string {
 	t.Helper()
-	const first, count, attempts = 10_000, 20_000, 1000
-	for range attempts {
-		address := fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(count))
-		if _, given := givenAddresses.LoadOrStore(address, true); given {
-			continue
-		}
-		if l, err := net.Listen("tcp", address); err == nil {
-			l.Close()
-			return address
-		}
+	addresses, err := freeport.Take(1)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("none of %d ports is free", attempts)
-	return ""
+	return addresses[0]
 }
-
-var givenAddresses sync.Map // by this process
 
 // eventually waits for a condition that nobody announces.
 func eventually(t testing.TB, what string, condition func() bool) {

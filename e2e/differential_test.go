@@ -6,109 +6,250 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
-	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/prototext"
-	"google.golang.org/protobuf/proto"
+	"go.etcd.io/etcd/api/v3/version"
 )
 
 var (
-	requestsFlag        = flag.Int("requests", 100_000, "how many requests the differential test sends to a server in this process")
+	requestsFlag        = flag.Int("requests", 50_000, "how many requests the differential test sends to a server in this process")
 	clusterRequestsFlag = flag.Int("cluster-requests", 20_000, "how many it sends to a cluster of processes")
 	seedFlag            = flag.Uint64("seed", 1, "seed of the differential test and of the nemesis; 0 takes one from the clock")
-	targetFlag          = flag.String("target", "", "host:port of an empty server to compare with etcd, instead of one in this process")
 )
 
-// hashEvery is how many requests lie between two comparisons of the hash of everything.
-const hashEvery = 2000
+const (
+	// epochRequests is how many requests are sent to the same stores before the next ones begin with empty ones.
+	epochRequests = 5000
+	// epochsAtATime are under way: etcd brings up watches that are behind only every 100 ms, and one alone would leave the machine idle meanwhile.
+	epochsAtATime = 3
+	// hashEvery is how many requests lie between two comparisons of the hash of everything.
+	hashEvery = 1000
+	// tokenTTL is longer than any run: no token expires in one.
+	tokenTTL = 24 * time.Hour
+)
 
-// TestKVAnswersAreEtcds sends one stream of random requests to a real etcd and to Synod, one at a time, and demands the same answer
-// from both: the whole response but for who answers at which term, or the same code and text. The state is compared
-// now and then by etcd's own hash of it.
-func TestKVAnswersAreEtcds(t *testing.T) {
-	target := *targetFlag
-	if target == "" {
-		target = startSequential(t)
-	}
-	compareWithEtcd(t, []server{{connect(t, target)}}, *requestsFlag)
+// TestAnswersAreEtcds sends one stream of random requests, for keys, leases, users, watches and maintenance, to a real etcd and to Synod, one at a time, and demands the same
+// from both: the whole answer but for who answers at which term, or the same code and text, and every event of every watch. The state is compared now and then by etcd's own hash of it.
+// Every few thousand requests it begins anew, with empty stores and the next seed.
+func TestAnswersAreEtcds(t *testing.T) {
+	compareWithEtcd(t, *requestsFlag, func(t *testing.T, seed uint64) *comparison {
+		etcd := server{connect(t, startEtcd(t, "--bcrypt-cost=4", fmt.Sprintf("--auth-token-ttl=%d", int(tokenTTL.Seconds()))))}
+		awaitVersions(t, etcd)
+		members, g := []server{{connect(t, startSequential(t))}}, newMixedGenerator(seed)
+		return &comparison{
+			etcd: etcd, members: members, g: g.generator, next: g.next, learn: g.learnUsers, root: func() *login { return g.latestOf("root") },
+			watches: watches{servers: [2]server{etcd, members[0]}},
+		}
+	})
 }
 
-// TestAClusterAnswersAsEtcdAloneDoes does the same with a cluster of processes, asking its members in turn. None of its reads is
+// awaitVersions waits until an etcd that has just begun has decided on the versions of cluster and storage, which it does beside serving.
+func awaitVersions(t *testing.T, etcd server) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), startBound)
+	defer cancel()
+	for tick := time.NewTicker(progressPause); ; {
+		a := etcd.do(ctx, request{Message: &pb.StatusRequest{}}, 0)
+		if a.err != nil {
+			t.Fatal(a.err)
+		}
+		if s := a.response.(*pb.StatusResponse); strings.HasPrefix(s.StorageVersion, version.Cluster(s.Version)+".") {
+			return
+		}
+		<-tick.C
+	}
+}
+
+// TestAClusterAnswersAsEtcdAloneDoes does the same for keys and leases with a cluster of processes, asking its members in turn. None of its reads is
 // serializable: a member that is not asked may be behind.
 func TestAClusterAnswersAsEtcdAloneDoes(t *testing.T) {
-	var members []server
-	for _, m := range startCluster(t, 3).members {
-		members = append(members, server{connect(t, m.client)})
-	}
-	compareWithEtcd(t, members, *clusterRequestsFlag)
+	compareWithEtcd(t, *clusterRequestsFlag, func(t *testing.T, seed uint64) *comparison {
+		g := newGenerator(seed, false)
+		c := &comparison{etcd: server{connect(t, startEtcd(t))}, g: g, next: g.next, learn: func(request, answer, answer) {}, root: func() *login { return nil }}
+		for _, m := range startCluster(t, 3).members {
+			c.members = append(c.members, server{connect(t, m.client)})
+		}
+		return c
+	})
 }
 
-// compareWithEtcd sends requests to a real etcd and to members of Synod in turn.
-func compareWithEtcd(t *testing.T, members []server, requests int) {
+// comparison is a real etcd, the members of Synod, which are asked in turn, and one history of both.
+type comparison struct {
+	etcd    server
+	members []server
+	g       *generator
+	next    func() request
+	learn   func(r request, etcd, synod answer) // beside g
+	root    func() *login                       // who may do everything; nil if nobody need be
+	watches watches
+	kinds   map[string]int // what has become of how many requests
+}
+
+// compareWithEtcd sends requests in epochs, for each of which begin starts the servers.
+func compareWithEtcd(t *testing.T, requests int, begin func(t *testing.T, seed uint64) *comparison) {
 	t.Helper()
-	seed := *seedFlag
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
+	first := *seedFlag
+	if first == 0 {
+		first = uint64(time.Now().UnixNano())
 	}
-	etcd := server{connect(t, startEtcd(t))}
-	g := &generator{Rand: rand.New(rand.NewPCG(seed, 0)), serializable: len(members) == 1, revision: 1, compactions: map[int64]bool{}}
-	seen := map[string]int{}
-	for i := range requests {
-		r, synod := g.next(), members[i%len(members)]
-		want, got := both(t.Context(), etcd, synod, func(ctx context.Context, s server) answer {
-			a := s.do(ctx, r)
-			if a.err == nil {
-				settle(r.Message, a.response)
+	sum := tally{requests: requests, began: time.Now(), kinds: map[string]int{}}
+	all := epochs{number: (requests + epochRequests - 1) / epochRequests}
+	all.run = func(epoch int) (err error) {
+		seed, n := first+uint64(epoch), min(epochRequests, requests-epoch*epochRequests)
+		started := false
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			c := begin(t, seed)
+			started = true
+			if err = c.run(t.Context(), n); err != nil {
+				err = fmt.Errorf("-seed=%d -requests=%d: %w", seed, n, err)
+				t.Log(err)
+				return
 			}
-			if r, ok := a.response.(*pb.LeaseKeepAliveResponse); ok && len(members) > 1 {
-				r.Header.Revision = 0 // it is of before the renewal, and the member may be behind
-			}
-			return a
+			t.Log(sum.add(n, c))
 		})
-		if !want.equals(got) {
-			t.Fatalf("seed %d, request %d: %T %v\nstream: %v\netcd:  %v\nsynod: %v", seed, i, r.Message, brief(r.Message), r.stream, want, got)
+		if !started {
+			return errors.New("an epoch did not begin")
 		}
-		seen[want.kind(r)]++
-		g.learn(r, want)
-		if i%hashEvery == 0 || i == requests-1 {
-			for _, synod := range members {
-				compareHashes(t, etcd, synod, g, seed, i)
-			}
-		}
+		return err
 	}
-	t.Logf("seed %d: %d requests, revision %d, compacted at %d", seed, requests, g.revision, g.compacted)
-	for _, kind := range slices.Sorted(maps.Keys(seen)) {
-		t.Logf("%7d × %s", seen[kind], kind)
+	if err := all.runAll(epochsAtATime); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d epochs, %d broken runs; %d events of watches, %d watches ended by a compaction", all.number, all.broken, sum.events, sum.compacted)
+	for _, kind := range slices.Sorted(maps.Keys(sum.kinds)) {
+		t.Logf("%7d × %s", sum.kinds[kind], kind)
 	}
 }
 
-// compareHashes compares the hash of all revisions up to the current one, up to some before it, and up to one that lies ahead. Revision 0,
+// tally is what some epochs have covered.
+type tally struct {
+	requests int
+	began    time.Time
+
+	mu                      sync.Mutex
+	done, events, compacted int
+	kinds                   map[string]int
+}
+
+// add adds an epoch of n requests and returns a line about how far the run is.
+func (s *tally) add(n int, c *comparison) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.done, s.events, s.compacted = s.done+n, s.events+c.watches.events, s.compacted+c.watches.compacted
+	for kind, n := range c.kinds {
+		s.kinds[kind] += n
+	}
+	return fmt.Sprintf("%d requests of %d, %.0f a second; revision %d, compacted at %d", s.done, s.requests, float64(s.done)/time.Since(s.began).Seconds(), c.g.revision, c.g.compacted)
+}
+
+// run sends n requests and returns how the answers differ, or a *slowness.
+func (c *comparison) run(ctx context.Context, n int) error {
+	c.kinds = map[string]int{}
+	for i := range n {
+		r := c.next()
+		want, err := c.step(ctx, r, i)
+		if err == nil && (i%hashEvery == 0 || i == n-1) {
+			err = c.compareState(ctx, i)
+		}
+		if err != nil {
+			if isSlow(err) {
+				err = &slowness{i, err}
+			}
+			return fmt.Errorf("request %d, %v %v, as %v, stream %v: %w", i, r.ProtoReflect().Descriptor().Name(), brief(r.Message), r.as, r.stream, err)
+		}
+		c.kinds[want.kind(r)]++
+	}
+	return nil
+}
+
+// step makes one request of both servers, and returns etcd's answer. A compaction may overtake a watch that is behind, or not, as it happens; so all are brought up first.
+func (c *comparison) step(ctx context.Context, r request, i int) (answer, error) {
+	switch r.Message.(type) {
+	case *pb.WatchRequest:
+		said, err := c.watches.do(ctx, r, c.g.revision, c.g.compacted)
+		return watchAnswer(said), err
+	case *pb.CompactionRequest:
+		if c.watches.awaitFuture(c.g.revision) {
+			return answer{err: errors.New("left out: a watch is yet to begin")}, nil
+		}
+		if err := c.watches.compare(ctx, c.g.revision); err != nil {
+			return answer{}, err
+		}
+	}
+	answers := both(ctx, [2]server{c.etcd, c.members[i%len(c.members)]}, func(ctx context.Context, s server, side int) answer {
+		return s.do(ctx, r, side)
+	})
+	for _, a := range answers {
+		if isSlow(a.err) {
+			return answer{}, &slowness{i, &difference{answers[0], answers[1]}}
+		}
+		c.settle(r, a)
+	}
+	c.learn(r, answers[0], answers[1])
+	c.g.learn(r, answers[0])
+	if answers[0].equals(answers[1]) {
+		return answers[0], nil
+	}
+	if why := c.g.explanation(r, answers[0], answers[1]); why != "" {
+		return answer{err: errors.New("explained: " + why)}, nil
+	}
+	return answer{}, &difference{answers[0], answers[1]}
+}
+
+func (c *comparison) settle(r request, a answer) {
+	if a.err != nil {
+		return
+	}
+	settle(r.Message, a.response)
+	if r, ok := a.response.(*pb.LeaseKeepAliveResponse); ok && len(c.members) > 1 {
+		r.Header.Revision = 0 // it is of before the renewal, and the member may be behind
+	}
+}
+
+// watchAnswer is what became of a request for a watch.
+func watchAnswer(said *pb.WatchResponse) answer {
+	switch {
+	case said.GetCompactRevision() != 0:
+		return answer{err: errors.New("ended by a compaction")}
+	case said.GetCreated() && said.GetCanceled():
+		return answer{err: errors.New(said.CancelReason)}
+	case said.GetCreated():
+		return answer{err: errors.New("created")}
+	case said.GetCanceled():
+		return answer{err: errors.New("canceled")}
+	}
+	return answer{}
+}
+
+// compareState compares what watches were told, and the hash of all revisions up to the current one, up to some before it, and up to one that lies ahead. Revision 0,
 // and those at which there was a compaction, are left out: etcd answers with what it hashed at the time of
 // the compaction, as long as it remembers that.
-func compareHashes(t *testing.T, etcd, synod server, g *generator, seed uint64, i int) {
-	t.Helper()
-	if a := synod.do(t.Context(), request{Message: &pb.RangeRequest{Key: []byte("k")}}); a.err != nil { // it has caught up once it answers
-		t.Fatalf("seed %d, after request %d: %v", seed, i, a.err)
+func (c *comparison) compareState(ctx context.Context, i int) error {
+	if err := c.watches.compare(ctx, c.g.revision); err != nil {
+		return err
 	}
-	for _, revision := range []int64{g.revision, g.near(), g.compacted + 1, g.compacted - 1, g.revision + 1} {
-		if revision <= 0 || g.compactions[revision] {
-			continue
+	for _, synod := range c.members {
+		if a := synod.do(ctx, request{Message: &pb.RangeRequest{Key: []byte("k")}, as: c.root()}, 1); isSlow(a.err) { // it has caught up once it answers
+			return a.err
 		}
-		want, got := both(t.Context(), etcd, synod, func(ctx context.Context, s server) answer { return s.hash(ctx, revision) })
-		if !want.equals(got) {
-			t.Fatalf("seed %d, after request %d: HashKV(%d)\netcd:  %v\nsynod: %v", seed, i, revision, want, got)
+		for _, revision := range []int64{c.g.revision, c.g.near(), c.g.compacted + 1, c.g.compacted - 1, c.g.revision + 1} {
+			if revision <= 0 || c.g.compactions[revision] {
+				continue
+			}
+			r := request{Message: &pb.HashKVRequest{Revision: revision}, as: c.root()}
+			answers := both(ctx, [2]server{c.etcd, synod}, func(ctx context.Context, s server, side int) answer { return s.do(ctx, r, side) })
+			if !answers[0].equals(answers[1]) {
+				return fmt.Errorf("after request %d, HashKV(%d): %w", i, revision, &difference{answers[0], answers[1]})
+			}
 		}
 	}
+	return nil
 }
 
 // learn takes from an answer what later requests are made from.
@@ -116,125 +257,20 @@ func (g *generator) learn(r request, a answer) {
 	if headed, ok := a.response.(interface{ GetHeader() *pb.ResponseHeader }); ok {
 		g.revision = max(g.revision, headed.GetHeader().GetRevision())
 	}
-	if compaction, ok := r.Message.(*pb.CompactionRequest); ok && a.err == nil {
-		g.compacted = compaction.Revision
-		g.compactions[g.compacted] = true
-	}
-}
-
-// server is one of the two that are compared.
-type server struct{ conn *grpc.ClientConn }
-
-// both asks the two servers at the same time.
-func both(ctx context.Context, a, b server, ask func(context.Context, server) answer) (fromA, fromB answer) {
-	var wait sync.WaitGroup
-	wait.Go(func() { fromA = ask(ctx, a) })
-	fromB = ask(ctx, b)
-	wait.Wait()
-	return fromA, fromB
-}
-
-func (s server) do(ctx context.Context, r request) answer {
-	kv := pb.NewKVClient(s.conn)
-	switch m := r.Message.(type) {
-	case *pb.RangeRequest:
-		if r.stream {
-			return collect(kv.RangeStream(ctx, m))
-		}
-		return answered(kv.Range(ctx, m))
-	case *pb.PutRequest:
-		return answered(kv.Put(ctx, m))
-	case *pb.DeleteRangeRequest:
-		return answered(kv.DeleteRange(ctx, m))
-	case *pb.TxnRequest:
-		return answered(kv.Txn(ctx, m))
-	case *pb.CompactionRequest:
-		return answered(kv.Compact(ctx, m))
-	}
-	return s.doLease(ctx, r.Message)
-}
-
-func (s server) hash(ctx context.Context, revision int64) answer {
-	return answered(pb.NewMaintenanceClient(s.conn).HashKV(ctx, &pb.HashKVRequest{Revision: revision}))
-}
-
-// answer is what a server said, with what may differ between two servers taken out.
-type answer struct {
-	response proto.Message // nil if err is not
-	err      error
-}
-
-type headed interface {
-	proto.Message
-	GetHeader() *pb.ResponseHeader
-}
-
-func answered[R headed](response R, err error) answer {
-	if err != nil {
-		return answer{err: err}
-	}
-	if h := response.GetHeader(); h != nil {
-		if h.ClusterId == 0 || h.MemberId == 0 || h.RaftTerm == 0 {
-			return answer{err: fmt.Errorf("a header without cluster, member or term: %v", h)}
-		}
-		h.ClusterId, h.MemberId, h.RaftTerm = 0, 0, 0
-	}
-	return answer{response: response}
-}
-
-// collect merges the chunks of a stream, which must come to what Range answers; only the last has a header.
-func collect(stream grpc.ServerStreamingClient[pb.RangeStreamResponse], err error) answer {
-	if err != nil {
-		return answer{err: err}
-	}
-	merged := &pb.RangeResponse{}
-	for {
-		chunk, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return answered(merged, nil)
-		}
-		if err != nil {
-			return answer{err: err}
-		}
-		if merged.Header != nil {
-			return answer{err: fmt.Errorf("a chunk after the one with the header: %v", brief(chunk))}
-		}
-		proto.Merge(merged, chunk.RangeResponse)
-	}
-}
-
-func (a answer) equals(b answer) bool {
-	if a.err != nil || b.err != nil {
-		return status.Code(a.err) == status.Code(b.err) && status.Convert(a.err).Message() == status.Convert(b.err).Message()
-	}
-	return proto.Equal(a.response, b.response)
-}
-
-func (a answer) String() string {
 	if a.err != nil {
-		return a.err.Error()
+		return
 	}
-	return brief(a.response)
-}
-
-// kind names what became of a request, so that a run shows what it has covered.
-func (a answer) kind(r request) string {
-	name := string(r.ProtoReflect().Descriptor().Name())
-	if r.stream {
-		name += " (stream)"
+	switch m := r.Message.(type) {
+	case *pb.CompactionRequest:
+		g.compacted = m.Revision
+		g.compactions[g.compacted] = true
+	case *pb.AlarmRequest:
+		switch {
+		case m.Alarm != pb.AlarmType_CORRUPT:
+		case m.Action == pb.AlarmRequest_ACTIVATE:
+			g.corrupt[m.MemberID] = true
+		case m.Action == pb.AlarmRequest_DEACTIVATE:
+			delete(g.corrupt, m.MemberID)
+		}
 	}
-	if a.err == nil {
-		return name + " " + codes.OK.String()
-	}
-	return name + " " + a.err.Error()
-}
-
-// brief renders a message on one line, cut where it gets long.
-func brief(m proto.Message) string {
-	const most = 4000
-	s := prototext.MarshalOptions{}.Format(m)
-	if len(s) > most {
-		s = s[:most] + fmt.Sprintf("… (%d more)", len(s)-most)
-	}
-	return s
 }

@@ -19,22 +19,22 @@ var keys = func() (keys [][]byte) {
 	return keys
 }()
 
-// request is one call: a message of the KV or the lease service, and whether a Range is to be streamed.
-type request struct {
-	proto.Message
-	stream bool
-}
-
-// generator makes requests from a seed and from what the servers last said of their revisions, and nothing else.
+// generator makes requests for keys and leases from a seed and from what the servers last said of their revisions, and nothing else.
 type generator struct {
 	*rand.Rand
 	serializable bool // half of the reads are; otherwise none
-	ordered      bool // no range ends before it begins
 
 	revision  int64 // the servers' revision
 	compacted int64 // where they were last compacted
+	enforced  bool  // users are
+
+	corrupt map[uint64]bool // for which members CORRUPT is raised
 
 	compactions map[int64]bool // at which revisions there has been a compaction
+}
+
+func newGenerator(seed uint64, serializable bool) *generator {
+	return &generator{Rand: rand.New(rand.NewPCG(seed, 0)), serializable: serializable, revision: 1, compactions: map[int64]bool{}, corrupt: map[uint64]bool{}}
 }
 
 func (g *generator) next() request {
@@ -79,8 +79,15 @@ func (g *generator) span() (key, end []byte) {
 	case 3:
 		return key, prefixEnd(key)
 	}
-	end = g.key()
-	if g.ordered && len(end) > 0 && bytes.Compare(end, key) < 0 {
+	if end = g.key(); g.enforced {
+		return ordered(key, end)
+	}
+	return key, end
+}
+
+// ordered makes a range that ends before it begins begin there. Whether etcd permits such a range, or what one in a permission permits, depends on the shape of a tree of its own.
+func ordered(key, end []byte) (k, e []byte) {
+	if len(end) > 0 && !bytes.Equal(end, []byte{0}) && bytes.Compare(end, key) < 0 {
 		return end, key
 	}
 	return key, end

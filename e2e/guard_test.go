@@ -103,7 +103,7 @@ func compareBeside(t *testing.T, a, b *member) {
 func besideOf(t *testing.T, m *member, r proto.Message) answer {
 	t.Helper()
 	s := server{m.api.ActiveConnection()}
-	answer := s.doAs(t.Context(), "", r) // the client's connection logs in by itself
+	answer := s.call(t.Context(), r) // the client's connection logs in by itself
 	if h, ok := answer.response.(headed); ok {
 		h.GetHeader().Revision = 0
 	}

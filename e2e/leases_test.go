@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -51,29 +50,16 @@ func (g *generator) leaseRequest() proto.Message {
 	return &pb.LeaseGrantRequest{ID: id, TTL: leaseTTLs[id]}
 }
 
-// doLease makes a request of the lease service; a keep-alive has a stream of its own.
-func (s server) doLease(ctx context.Context, m proto.Message) answer {
-	leases := pb.NewLeaseClient(s.conn)
-	switch r := m.(type) {
-	case *pb.LeaseGrantRequest:
-		return answered(leases.LeaseGrant(ctx, r))
-	case *pb.LeaseRevokeRequest:
-		return answered(leases.LeaseRevoke(ctx, r))
-	case *pb.LeaseTimeToLiveRequest:
-		return answered(leases.LeaseTimeToLive(ctx, r))
-	case *pb.LeaseLeasesRequest:
-		return answered(leases.LeaseLeases(ctx, r))
-	case *pb.LeaseKeepAliveRequest:
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		stream, err := leases.LeaseKeepAlive(ctx)
-		if err != nil {
-			return answer{err: err}
-		}
-		stream.Send(r) // its error is Recv's
-		return answered(stream.Recv())
+// keepAlive renews a lease on a stream of its own.
+func (s server) keepAlive(ctx context.Context, r *pb.LeaseKeepAliveRequest) answer {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := pb.NewLeaseClient(s.conn).LeaseKeepAlive(ctx)
+	if err != nil {
+		return answer{err: err}
 	}
-	panic(fmt.Sprintf("%T is no request of the KV or the lease service", m))
+	stream.Send(r) // its error is Recv's
+	return answered(stream.Recv())
 }
 
 // settleTimeToLive takes out what time has passed, and the order of the keys, of which etcd has none. A TTL that no run can have left is not touched.

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"testing"
@@ -36,7 +37,8 @@ func startSequential(t testing.TB) string {
 	}
 	server, err := etcdapi.New(etcdapi.Config{
 		Node: sequential.New(id, 1, machines, "127.0.0.1:1"), Observer: etcdapi.NewObserver(), Store: store, Members: members,
-		Listeners: []etcdapi.Listener{{Listener: listener}}, BcryptCost: 4,
+		Listeners: []etcdapi.Listener{{Listener: listener}}, Logger: slog.New(slog.DiscardHandler),
+		BcryptCost: 4, TokenTTL: tokenTTL, SnapshotDir: t.TempDir(), QuotaBytes: 2 << 30, // etcd's default
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,12 @@ func settle(request, response proto.Message) {
 		settleTxn(r, response.(*pb.TxnResponse))
 	case *pb.LeaseTimeToLiveRequest:
 		settleTimeToLive(response.(*pb.LeaseTimeToLiveResponse))
+	case *pb.StatusRequest:
+		settleStatus(response.(*pb.StatusResponse))
+	case *pb.AlarmRequest:
+		settleAlarms(response.(*pb.AlarmResponse))
+	case *pb.HashRequest:
+		response.(*pb.HashResponse).Hash = 0 // of another form of store
 	}
 }
 

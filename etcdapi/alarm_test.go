@@ -3,13 +3,18 @@ package etcdapi
 import (
 	"bytes"
 	"context"
+	"log/slog"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 )
 
 // ask sends an alarm request that succeeds and returns the alarms in its answer.
@@ -89,6 +94,31 @@ func TestOnlyWhoMayWriteRaisesTheAlarmAndAllAreToldThatThereIsNoSpace(t *testing
 	}
 }
 
+// TestOneOfManyWritesRaisesTheAlarm has a write find the store full while another raises the alarm.
+func TestOneOfManyWritesRaisesTheAlarm(t *testing.T) {
+	var log logBook
+	s := serve(t, func(c *Config) { c.QuotaBytes = 64 << 10; c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	put := func(ctx context.Context) error {
+		return s.call(ctx, &pb.PutRequest{Key: []byte("key"), Value: make([]byte, 64<<10)})
+	}
+	entered, release := s.hold()
+	first := make(chan error, 1)
+	go func() { first <- put(t.Context()) }()
+	<-entered
+	soon, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := put(soon); !sameStatus(err, rpctypes.ErrGRPCNoSpace) {
+		t.Errorf("the second write waits for the first: %v", err)
+	}
+	release()
+	if err := <-first; !sameStatus(err, rpctypes.ErrGRPCNoSpace) || len(s.store.Alarms()) != 1 {
+		t.Errorf("the first write: %v, alarms %v", err, s.store.Alarms())
+	}
+	if said := log.take(); strings.Count(said, "an alarm has been raised") != 1 {
+		t.Errorf("the log says\n%s", said)
+	}
+}
+
 func TestACorruptClusterIsNotReady(t *testing.T) {
 	s := serve(t, nil)
 	s.mustPut(t, "a", "1")
@@ -105,5 +135,42 @@ func TestACorruptClusterIsNotReady(t *testing.T) {
 	s.alarm(t, pb.AlarmRequest_DEACTIVATE, 7, pb.AlarmType_CORRUPT)
 	if answer := get(t, s.web, s.url+"/readyz"); answer.status != 200 {
 		t.Errorf("readyz after: %d %s", answer.status, answer.body)
+	}
+}
+
+func TestAnAlarmIsToldBeforeItsCallerIsJudgedButNotToWhoseTokenIsNone(t *testing.T) {
+	s := serve(t, cheap)
+	s.alarm(t, pb.AlarmRequest_ACTIVATE, 7, pb.AlarmType_CORRUPT)
+	s.enable(t)
+	nobody, alice, forged := t.Context(), s.login(t, "alice"), metadata.AppendToOutgoingContext(t.Context(), "token", "none")
+	put, grant, revoke := &pb.PutRequest{Key: []byte("not-alices")}, &pb.LeaseGrantRequest{ID: 5, TTL: 60}, &pb.LeaseRevokeRequest{ID: 5}
+	for _, c := range []struct {
+		name   string
+		caller context.Context
+		req    proto.Message
+		want   error
+	}{
+		{"a put by nobody", nobody, put, rpctypes.ErrGRPCCorrupt},
+		{"a put by who may not", alice, put, rpctypes.ErrGRPCCorrupt},
+		{"a put with a token that is none", forged, put, rpctypes.ErrGRPCInvalidAuthToken},
+		{"a lease for nobody", nobody, grant, rpctypes.ErrGRPCUserEmpty},
+		{"a lease for who has logged in", alice, grant, rpctypes.ErrGRPCCorrupt},
+		{"a lease's end for nobody", nobody, revoke, rpctypes.ErrGRPCUserEmpty},
+		{"a lease's end for who has logged in", alice, revoke, rpctypes.ErrGRPCCorrupt},
+		{"a read by nobody", nobody, &pb.RangeRequest{Key: []byte("a")}, rpctypes.ErrGRPCUserEmpty},
+	} {
+		if err := s.call(c.caller, c.req); !sameStatus(err, c.want) {
+			t.Errorf("%s: %v, not %v", c.name, err, c.want)
+		}
+	}
+}
+
+func TestAStatusTellsOfAlarmsInEtcdsForm(t *testing.T) {
+	s := serve(t, nil)
+	s.alarm(t, pb.AlarmRequest_ACTIVATE, 0, pb.AlarmType_CORRUPT)
+	s.alarm(t, pb.AlarmRequest_ACTIVATE, 7, pb.AlarmType_NOSPACE)
+	resp, err := pb.NewMaintenanceClient(s.conn).Status(t.Context(), &pb.StatusRequest{})
+	if want := []string{"alarm:CORRUPT", "memberID:7 alarm:NOSPACE"}; err != nil || !slices.Equal(resp.Errors, want) {
+		t.Errorf("%q, %v; want %q", resp.GetErrors(), err, want)
 	}
 }

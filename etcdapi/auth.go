@@ -3,7 +3,9 @@ package etcdapi
 import (
 	"context"
 	"errors"
+	"time"
 
+	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/protobuf/proto"
@@ -45,9 +47,17 @@ func (s *authService) login(ctx context.Context, r *pb.AuthenticateRequest) (tok
 		return "", rpctypes.ErrGRPCAuthNotEnabled
 	}
 	if err := s.passwords.check(ctx, user, r.Password); err != nil {
+		s.tellRefused(ctx, user, err)
 		return "", err
 	}
 	return s.tokens.issue(ctx, rbac.Caller{User: r.Name, Revision: revision})
+}
+
+// tellRefused logs a login that has failed, once in a while if there are many. A name that is no user's is not told: people type passwords there.
+func (s *authService) tellRefused(ctx context.Context, user *authpb.User, err error) {
+	if muted, ok := s.refusedLogins.May(time.Now()); ok {
+		s.logger.Warn("a login has failed: if there are many, somebody is guessing", "user", string(user.GetName()), "remote", remoteOf(ctx), "error", err, "muted", muted)
+	}
 }
 
 // UserAdd has the password hashed here, for a caller who may add a user, so that the log holds the hash alone.
@@ -147,6 +157,7 @@ func written[R headed](ctx context.Context, s *authService, req proto.Message) (
 	if err != nil {
 		return none, err
 	}
+	s.logger.Info("users, roles or permissions have been changed", "request", string(req.ProtoReflect().Descriptor().Name()), "remote", remoteOf(ctx))
 	return resp.(R), nil
 }
 

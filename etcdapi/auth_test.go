@@ -61,7 +61,12 @@ func must(t testing.TB, err error) {
 // login returns a context that shows a token of a user, whose password is its name.
 func (s *serving) login(t testing.TB, user string) context.Context {
 	t.Helper()
-	resp, err := s.auth().Authenticate(t.Context(), &pb.AuthenticateRequest{Name: user, Password: user})
+	return s.loginWith(t, user, user)
+}
+
+func (s *serving) loginWith(t testing.TB, user, password string) context.Context {
+	t.Helper()
+	resp, err := s.auth().Authenticate(t.Context(), &pb.AuthenticateRequest{Name: user, Password: password})
 	must(t, err)
 	return showing(t.Context(), resp.Token)
 }

@@ -72,7 +72,10 @@ func (s *Server) compactIfLeading(revision int64) {
 	if leader, _ := s.node.Leader(); uint64(leader) != s.member || revision <= max(s.store.CompactRevision(), 0) {
 		return
 	}
-	if err := s.command(s.stopped, kv.EncodeHistoryTrim(revision)); err != nil && s.stopped.Err() == nil {
+	switch err := s.command(s.stopped, kv.EncodeHistoryTrim(revision)); {
+	case err == nil:
+		s.logger.Info("the history is compacted", "revision", revision)
+	case s.stopped.Err() == nil:
 		s.logger.Warn("the automatic compaction failed and will be tried again", "revision", revision, "error", err)
 	}
 }

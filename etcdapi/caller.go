@@ -19,8 +19,7 @@ const behindGateway = "grpcgateway-accept"
 // withCredential returns ctx with what the request shows of its caller: a token, or else the name in the certificate of its
 // connection, if clients must have one. A request that shows neither has no credential.
 func (s *Server) withCredential(ctx context.Context) (context.Context, error) {
-	md, _ := metadata.FromIncomingContext(ctx)
-	if token, ok := tokenIn(md); ok {
+	if token, ok := tokenIn(ctx); ok {
 		credential, err := s.tokens.credential(token)
 		if err != nil {
 			return ctx, err
@@ -28,15 +27,23 @@ func (s *Server) withCredential(ctx context.Context) (context.Context, error) {
 		s.renewals.use(credential)
 		return kv.WithCredential(ctx, credential), nil
 	}
-	if name := commonName(ctx); s.clientCertAuth && name != "" && len(md.Get(behindGateway)) == 0 {
+	if name := commonName(ctx); s.clientCertAuth && name != "" && len(metadata.ValueFromIncomingContext(ctx, behindGateway)) == 0 {
 		return kv.WithCredential(ctx, kv.Named(name)), nil
 	}
 	return ctx, nil
 }
 
-func tokenIn(md metadata.MD) (token string, ok bool) {
+// remoteOf is the address that a request comes from; empty if it is none of a connection's.
+func remoteOf(ctx context.Context) string {
+	if p, ok := peer.FromContext(ctx); ok {
+		return p.Addr.String()
+	}
+	return ""
+}
+
+func tokenIn(ctx context.Context) (token string, ok bool) {
 	for _, key := range []string{rpctypes.TokenFieldNameGRPC, rpctypes.TokenFieldNameSwagger} {
-		if values := md.Get(key); len(values) > 0 {
+		if values := metadata.ValueFromIncomingContext(ctx, key); len(values) > 0 {
 			return strings.TrimPrefix(values[0], "Bearer "), true
 		}
 	}

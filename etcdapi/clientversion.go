@@ -35,10 +35,8 @@ func newClientVersions() *clientVersions {
 // count counts a request of type "unary" or "stream".
 func (c *clientVersions) count(ctx context.Context, kind string) {
 	version := "unknown"
-	if md, ok := metadata.FromIncomingContext(ctx); ok {
-		if said := md.Get("client-api-version"); len(said) > 0 {
-			version = said[0]
-		}
+	if said := metadata.ValueFromIncomingContext(ctx, "client-api-version"); len(said) > 0 {
+		version = said[0]
 	}
 	if len(version) > clientVersionBytesMax || !utf8.ValidString(version) {
 		version = "other"

@@ -77,7 +77,7 @@ func (s *Server) publish() {
 		if s.stopped.Err() != nil {
 			return
 		}
-		s.logger.Warn("cannot publish this member's name and client URLs yet; trying again", "error", err)
+		s.logger.Debug("cannot publish this member's name and client URLs yet; trying again", "error", err)
 		select {
 		case <-time.After(publishPause):
 		case <-s.stopped.Done():

@@ -14,6 +14,8 @@ import (
 // minorVersion is how a downgrade names its target; a patch level is passed over, as in etcd.
 var minorVersion = regexp.MustCompile(`^[0-9]+\.[0-9]+(\.[0-9]+)?$`)
 
+var errUnknownDowngrade = status.Error(codes.Unknown, "etcdserver: unknown method")
+
 // Downgrade refuses every target: there is no earlier version that could read what this one writes. So none is ever under way, and to cancel it succeeds, as in etcd.
 func (s *maintenanceService) Downgrade(_ context.Context, r *pb.DowngradeRequest) (*pb.DowngradeResponse, error) {
 	switch r.Action {
@@ -25,5 +27,5 @@ func (s *maintenanceService) Downgrade(_ context.Context, r *pb.DowngradeRequest
 	case pb.DowngradeRequest_CANCEL:
 		return &pb.DowngradeResponse{Header: s.header(), Version: version.Cluster(etcdVersion)}, nil
 	}
-	return nil, status.Error(codes.Unknown, "etcdserver: unknown method")
+	return nil, errUnknownDowngrade
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -64,7 +65,7 @@ func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
 	}
 	if reason != "" {
 		s.metrics.healthFailure.Inc()
-		s.logger.Warn("health check failed", "path", "/health", "reason", reason)
+		s.tellUnhealthy(r, reason)
 		http.Error(w, string(body), http.StatusServiceUnavailable)
 		return
 	}
@@ -136,7 +137,7 @@ func (s *Server) serveChecks(w http.ResponseWriter, r *http.Request, kind string
 		s.metrics.checked.WithLabelValues(kind, c.name).Set(indicator(outcome == "success"))
 	}
 	if !healthy {
-		s.logger.Warn("health check failed", "path", r.URL.Path, "reason", lines.String())
+		s.tellUnhealthy(r, lines.String())
 		http.Error(w, lines.String(), http.StatusServiceUnavailable)
 		return
 	}
@@ -146,4 +147,11 @@ func (s *Server) serveChecks(w http.ResponseWriter, r *http.Request, kind string
 		fmt.Fprint(w, lines.String())
 	}
 	fmt.Fprint(w, "ok\n")
+}
+
+// tellUnhealthy logs that a check has failed, once in a while however often somebody asks.
+func (s *Server) tellUnhealthy(r *http.Request, reason string) {
+	if muted, ok := s.unhealthyTold.May(time.Now()); ok {
+		s.logger.Warn("health check failed", "path", r.URL.Path, "reason", strings.ReplaceAll(strings.TrimSpace(reason), "\n", "; "), "muted", muted)
+	}
 }

@@ -151,6 +151,7 @@ func (s *kvService) Compact(ctx context.Context, r *pb.CompactionRequest) (*pb.C
 	if err != nil {
 		return nil, err
 	}
+	s.logger.Info("the history is compacted", "revision", r.Revision)
 	if r.Physical {
 		if err := s.store.AwaitCompaction(ctx); err != nil {
 			return nil, readError(ctx, err)
@@ -168,15 +169,16 @@ func (s *Server) write(ctx context.Context, r proto.Message, durations outcomeDu
 		}
 		return nil, rpctypes.ErrGRPCNoSpace
 	}
-	if refusal != nil {
-		return nil, answerTo(refusal)
-	}
 	command, err := kv.Encode(r)
 	if err != nil {
 		return nil, answerTo(err)
 	}
-	if loggedSize(len(command)-1) > s.maxRequestBytes { // a command is one byte and the request
+	tooLarge := loggedSize(len(command)-1) > s.maxRequestBytes // a command is one byte and the request
+	switch {
+	case tooLarge && refusal != rpctypes.ErrGRPCInvalidAuthToken: // which etcd tells whomever it knows
 		return nil, rpctypes.ErrGRPCRequestTooLarge
+	case refusal != nil:
+		return nil, answerTo(refusal)
 	}
 	defer func(start time.Time) { durations.observe(start, err) }(time.Now())
 	answer, err := s.propose(ctx, MachineKV, kv.Admitted(caller, command))

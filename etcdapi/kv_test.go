@@ -154,8 +154,12 @@ func (s *serving) call(ctx context.Context, request proto.Message) error {
 		_, err = s.kv().Txn(ctx, r)
 	case *pb.CompactionRequest:
 		_, err = s.kv().Compact(ctx, r)
+	case *pb.LeaseGrantRequest:
+		_, err = s.lease().LeaseGrant(ctx, r)
+	case *pb.LeaseRevokeRequest:
+		_, err = s.lease().LeaseRevoke(ctx, r)
 	default:
-		err = fmt.Errorf("%T is no request of the KV service", request)
+		err = fmt.Errorf("%T is no request of the KV or the lease service", request)
 	}
 	return err
 }
@@ -238,6 +242,20 @@ func TestEveryOutcomeHasAnAnswerForACallerWhoGaveUp(t *testing.T) {
 	} {
 		if !sameStatus(c.got, c.want) {
 			t.Errorf("%s: %v, not %v", c.name, c.got, c.want)
+		}
+	}
+}
+
+func TestARequestIsTooLargeWhoeverAsksButForAForgedToken(t *testing.T) {
+	s := serve(t, cheap)
+	s.enable(t)
+	large := &pb.PutRequest{Key: []byte("not-alices"), Value: make([]byte, DefaultMaxRequestBytes)}
+	forged := metadata.AppendToOutgoingContext(t.Context(), "token", "none")
+	for caller, want := range map[context.Context]error{
+		t.Context(): rpctypes.ErrGRPCRequestTooLarge, s.login(t, "alice"): rpctypes.ErrGRPCRequestTooLarge, forged: rpctypes.ErrGRPCInvalidAuthToken,
+	} {
+		if err := s.call(caller, large); !sameStatus(err, want) {
+			t.Errorf("%v, not %v", err, want)
 		}
 	}
 }

@@ -40,9 +40,17 @@ func (s *maintenanceService) Status(context.Context, *pb.StatusRequest) (*pb.Sta
 		resp.Errors = append(resp.Errors, "etcdserver: no leader")
 	}
 	for _, alarm := range s.store.Alarms() {
-		resp.Errors = append(resp.Errors, fmt.Sprintf("memberID:%d alarm:%v ", alarm.MemberID, alarm.Alarm)) // etcd's form, blank included
+		resp.Errors = append(resp.Errors, alarmText(alarm))
 	}
 	return resp, nil
+}
+
+// alarmText is an alarm in etcd's form, which is that of protobuf's text, without fields that are 0.
+func alarmText(alarm *pb.AlarmMember) string {
+	if alarm.MemberID == 0 {
+		return fmt.Sprintf("alarm:%v", alarm.Alarm)
+	}
+	return fmt.Sprintf("memberID:%d alarm:%v", alarm.MemberID, alarm.Alarm)
 }
 
 // MoveLeader hands leadership over. Only the leader can. Its answer has no header, as in etcd.

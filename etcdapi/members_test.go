@@ -222,12 +222,12 @@ func (s said) Write(line []byte) (int, error) {
 
 func TestAMemberHasPublishedItselfNoSoonerThanTheClusterKnows(t *testing.T) {
 	s := serve(t, nil)
-	warned := make(said, 100)
-	s.self, s.published, s.logger = &pb.Member{ID: uint64(testMember), Name: "other"}, make(chan struct{}), slog.New(slog.NewTextHandler(warned, nil))
+	tried := make(said, 100)
+	s.self, s.published, s.logger = &pb.Member{ID: uint64(testMember), Name: "other"}, make(chan struct{}), slog.New(slog.NewTextHandler(tried, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s.node.failWith(synod.ErrNoLeader)
 	var publishing sync.WaitGroup
 	publishing.Go(s.publish)
-	<-warned
+	<-tried
 	select {
 	case <-s.Published():
 		t.Error("published without a leader")

@@ -145,12 +145,20 @@ func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServ
 	return err
 }
 
-// finish counts the outcome, and logs what no client can have caused.
+// toldAsUnknown are the answers that etcd gives to clients' own mistakes under the code of what nobody expects.
+var toldAsUnknown = []error{errSessionExpired, errNotElected, errNobodyElected, errMissingLeaderKey, errUnknownDowngrade}
+
+// finish counts the outcome, and logs what no client can have caused. An alarm of corruption, which refuses requests as DataLoss, has a line of its own.
 func (s *Server) finish(m *method, name string, start time.Time, err error) {
 	m.handle(start, err)
 	switch status.Code(err) {
-	case codes.Unknown, codes.Internal, codes.DataLoss:
-		s.logger.Error("a request failed unexpectedly", "method", strings.TrimPrefix(name, "/"), "error", err)
+	case codes.Unknown, codes.Internal:
+		if slices.Contains(toldAsUnknown, err) {
+			return
+		}
+		if muted, ok := s.unexpected.May(time.Now()); ok {
+			s.logger.Error("a request failed unexpectedly", "method", strings.TrimPrefix(name, "/"), "error", err, "muted", muted)
+		}
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"synod.dev/synod/internal/quiet"
 )
 
 const (
@@ -36,6 +38,8 @@ var http2Preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 type port struct {
 	grpc, http *queue
 	logger     *slog.Logger
+
+	rejected, unaccepted quiet.Matter // connections
 
 	ctx       context.Context // ends at close; with it every undecided connection
 	cancel    context.CancelFunc
@@ -91,7 +95,9 @@ func (p *port) pauseAfter(err error, pause time.Duration) (time.Duration, error)
 		return 0, err
 	}
 	pause = min(max(2*pause, 5*time.Millisecond), acceptPauseMax)
-	p.logger.Warn("cannot accept a client connection; raise the limit of open files if this persists", "error", err, "pause", pause)
+	if muted, ok := p.unaccepted.May(time.Now()); ok {
+		p.logger.Warn("cannot accept a client connection; raise the limit of open files if this persists", "error", err, "pause", pause, "muted", muted)
+	}
 	select {
 	case <-time.After(pause):
 	case <-p.ctx.Done():
@@ -108,8 +114,11 @@ func (p *port) decide(conn net.Conn, l Listener) {
 	}
 	if err != nil {
 		conn.Close()
-		if !errors.Is(err, io.EOF) { // a bare connect and close is how load balancers probe
-			p.logger.Warn("rejected connection on client endpoint", "remote", conn.RemoteAddr().String(), "error", err)
+		if errors.Is(err, io.EOF) {
+			return // a bare connect and close is how load balancers probe
+		}
+		if muted, ok := p.rejected.May(time.Now()); ok {
+			p.logger.Warn("rejected connection on client endpoint", "remote", conn.RemoteAddr().String(), "error", err, "muted", muted)
 		}
 		return
 	}

@@ -32,30 +32,30 @@ func (s *clusterService) MemberAdd(ctx context.Context, r *pb.MemberAddRequest) 
 	if r.IsLearner {
 		roles = paxos.Learner
 	}
-	if err := s.mayAdd(r.IsLearner); err != nil {
+	if err := s.judge(ctx, func() error { return s.mayAdd(r.IsLearner) }); err != nil {
 		return nil, err
 	}
 	added := paxos.Member{ID: s.newMemberID(address), Invited: roles, Address: address}
 	if err := s.change(ctx, func(ctx context.Context) error { return s.node.AddMember(ctx, added.ID, address, roles) }); err != nil {
 		return nil, err
 	}
-	s.logger.Info("member added", "id", hexID(added.ID), "peer-url", r.PeerURLs[0], "learner", r.IsLearner)
+	s.logger.Info("member added", "peer", hexID(added.ID), "peer-url", r.PeerURLs[0], "learner", r.IsLearner)
 	return &pb.MemberAddResponse{Header: s.clusterHeader(), Member: s.describe(added), Members: s.memberList()}, nil
 }
 
 // MemberRemove removes a member, and what it has published.
 func (s *clusterService) MemberRemove(ctx context.Context, r *pb.MemberRemoveRequest) (*pb.MemberRemoveResponse, error) {
 	id := paxos.NodeID(r.ID)
-	if err := s.mayRemove(id); err != nil {
+	if err := s.judge(ctx, func() error { return s.mayRemove(id) }); err != nil {
 		return nil, err
 	}
 	if err := s.change(ctx, func(ctx context.Context) error { return s.node.RemoveMember(ctx, id) }); err != nil {
 		return nil, err
 	}
-	s.logger.Info("member removed", "id", hexID(id))
+	s.logger.Info("member removed", "peer", hexID(id))
 	resp := &pb.MemberRemoveResponse{Header: s.clusterHeader(), Members: s.memberList()}
 	if err := s.proposePublication(ctx, &pb.Member{ID: r.ID}); err != nil {
-		s.logger.Warn("the name of the member that was removed is kept; it does no harm", "id", hexID(id), "error", err)
+		s.logger.Warn("the name of the member that was removed is kept; it does no harm", "peer", hexID(id), "error", err)
 	}
 	return resp, nil
 }
@@ -70,21 +70,21 @@ func (s *clusterService) MemberUpdate(ctx context.Context, r *pb.MemberUpdateReq
 	if err := s.change(ctx, func(ctx context.Context) error { return s.node.UpdateMember(ctx, id, address) }); err != nil {
 		return nil, err
 	}
-	s.logger.Info("member updated", "id", hexID(id), "peer-url", r.PeerURLs[0])
+	s.logger.Info("member updated", "peer", hexID(id), "peer-url", r.PeerURLs[0])
 	return &pb.MemberUpdateResponse{Header: s.clusterHeader(), Members: s.memberList()}, nil
 }
 
 // MemberPromote gives a learner that has caught up a vote.
 func (s *clusterService) MemberPromote(ctx context.Context, r *pb.MemberPromoteRequest) (*pb.MemberPromoteResponse, error) {
 	id := paxos.NodeID(r.ID)
-	if err := s.mayPromote(); err != nil {
+	if err := s.judge(ctx, s.mayPromote); err != nil {
 		return nil, err
 	}
 	if err := s.promote(ctx, id); err != nil {
 		return nil, err
 	}
 	s.metrics.promotions.Inc()
-	s.logger.Info("member promoted", "id", hexID(id))
+	s.logger.Info("member promoted", "peer", hexID(id))
 	return &pb.MemberPromoteResponse{Header: s.clusterHeader(), Members: s.memberList()}, nil
 }
 
@@ -223,6 +223,11 @@ func (s *Server) keepReach() {
 	}
 }
 
+// connected reports whether this member is connected to another one now.
+func (s *Server) connected(id paxos.NodeID) bool {
+	return slices.ContainsFunc(s.node.Status().Members, func(m synod.MemberStatus) bool { return m.ID == id && m.Connected })
+}
+
 // voting counts the members with a vote: those who have started, and those reached for long enough, this one always among them.
 func (s *Server) voting() (all, started, reached int) {
 	connected := *s.reached.Load()
@@ -240,6 +245,23 @@ func (s *Server) voting() (all, started, reached int) {
 	}
 	return all, started, reached
 }
+
+// judge asks whether a change is allowed, by a membership that is not behind what any member has told. A refusal that this member cannot confirm soon stands: where there is no quorum, it is most likely the reason.
+func (s *Server) judge(ctx context.Context, allowed func() error) error {
+	refusal := allowed()
+	if refusal != nil {
+		bounded, cancel := context.WithTimeout(ctx, refusalPatience)
+		defer cancel()
+		ctx = bounded
+	}
+	if err := s.confirm(ctx); err != nil {
+		return cmp.Or(refusal, err)
+	}
+	return allowed()
+}
+
+// refusalPatience is more than it takes to confirm what this member knows, where that can be done at all.
+const refusalPatience = time.Second
 
 func (s *Server) mayAdd(learner bool) error {
 	if learner {
@@ -282,7 +304,7 @@ func (s *Server) mayRemove(id paxos.NodeID) error {
 	if left := all - 1; left == 0 || started < left/2+1 {
 		return rpctypes.ErrGRPCMemberNotEnoughStarted
 	}
-	if _, connected := (*s.reached.Load())[id]; !connected && uint64(id) != s.member {
+	if !s.connected(id) && uint64(id) != s.member {
 		return nil // it is not one of those that a quorum is made of now
 	}
 	if reached-1 < (all-1)/2+1 {

@@ -136,6 +136,31 @@ func TestAStrictServerWantsMembersThatHaveStartedAndAreReached(t *testing.T) {
 	wantError(t, "the removal of the last that has started", remove(uint64(testMember)), rpctypes.ErrGRPCMemberNotEnoughStarted)
 }
 
+// TestAChangeIsAllowedByTheLatestMembership: this member has not heard yet of what another one has acknowledged.
+func TestAChangeIsAllowedByTheLatestMembership(t *testing.T) {
+	s := serve(t, nil)
+	ctx := t.Context()
+	const learner = 77
+	addLearner := func(url string) error {
+		_, err := s.cluster().MemberAdd(ctx, &pb.MemberAddRequest{PeerURLs: []string{url}, IsLearner: true})
+		return err
+	}
+	meanwhile := func(change func() error) {
+		hear := func() {
+			if err := change(); err != nil {
+				t.Error(err)
+			}
+		}
+		s.node.behind.Store(&hear)
+	}
+	meanwhile(func() error { return s.node.AddMember(ctx, learner, "127.0.0.1:10", paxos.Learner) })
+	wantError(t, "a second learner", addLearner("http://127.0.0.1:11"), rpctypes.ErrGRPCTooManyLearners)
+	meanwhile(func() error { return s.node.RemoveMember(ctx, learner) })
+	wantError(t, "the only learner", addLearner("http://127.0.0.1:11"), nil)
+	s.node.failWith(synod.ErrReadTimeout)
+	wantError(t, "a second learner, where nothing can be confirmed", addLearner("http://127.0.0.1:12"), rpctypes.ErrGRPCTooManyLearners)
+}
+
 func TestEveryOutcomeOfAChangeHasAnAnswer(t *testing.T) {
 	s := serve(t, nil)
 	for outcome, want := range map[error]codes.Code{

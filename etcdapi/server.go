@@ -26,6 +26,7 @@ import (
 	"synod.dev/synod"
 	"synod.dev/synod/etcdapi/v3electionpb"
 	"synod.dev/synod/etcdapi/v3lockpb"
+	"synod.dev/synod/internal/quiet"
 	"synod.dev/synod/kv"
 	"synod.dev/synod/paxos"
 )
@@ -184,6 +185,10 @@ type Server struct {
 	metrics *metrics
 	slow    slowRequests
 	tracing tracing
+
+	refusedLogins, unhealthyTold, unexpected quiet.Matter // what may come up again and again
+
+	raising atomic.Bool // the alarm that there is no space: one request does, of all that find the store full
 
 	cluster, member uint64
 	self            *pb.Member    // as this member publishes itself

@@ -42,6 +42,7 @@ type node struct {
 	hold             atomic.Pointer[func(context.Context) error]         // runs before a proposal, if not nil
 	status           atomic.Pointer[func(synod.Status) synod.Status]     // changes what Status says, if not nil
 	proposed         atomic.Pointer[func(source uint64, command []byte)] // sees every proposal, if not nil
+	behind           atomic.Pointer[func()]                              // what the next Read lets this node hear of, if not nil
 }
 
 func (n *node) ProposeFrom(ctx context.Context, source uint64, command []byte) (any, error) {
@@ -65,6 +66,9 @@ func (n *node) ProposeFrom(ctx context.Context, source uint64, command []byte) (
 
 func (n *node) Read(ctx context.Context) error {
 	n.reads.Add(1)
+	if hear := n.behind.Swap(nil); hear != nil {
+		(*hear)()
+	}
 	if err := n.fail.Load(); err != nil {
 		return *err
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc/peer"
 
 	"synod.dev/synod"
 )
@@ -20,7 +19,7 @@ type sparing struct {
 }
 
 // may reports whether to say something now, and how often that was not so since the last time.
-func (s *sparing) may() (unsaid int64, now bool) {
+func (s *sparing) may() (muted int64, now bool) {
 	t, next := time.Now(), s.next.Load()
 	if t.UnixNano() < next || !s.next.CompareAndSwap(next, t.Add(time.Second).UnixNano()) {
 		s.silent.Add(1)
@@ -41,13 +40,13 @@ func (s *slowRequests) observe(ctx context.Context, method string, start time.Ti
 	if s.bound == 0 || took <= s.bound {
 		return
 	}
-	unsaid, now := s.may()
+	muted, now := s.may()
 	if !now {
 		return
 	}
-	attributes := []any{"method", strings.TrimPrefix(method, "/"), "took", took, "bound", s.bound, "unsaid-before", unsaid}
-	if p, ok := peer.FromContext(ctx); ok {
-		attributes = append(attributes, "remote", p.Addr.String())
+	attributes := []any{"method", strings.TrimPrefix(method, "/"), "took", took, "bound", s.bound, "muted", muted}
+	if remote := remoteOf(ctx); remote != "" {
+		attributes = append(attributes, "remote", remote)
 	}
 	if err != nil {
 		attributes = append(attributes, "error", err)
@@ -68,8 +67,8 @@ func (s *slowApplies) observe(done synod.ApplyDone) {
 		return
 	}
 	s.count.Inc()
-	if unsaid, now := s.may(); now {
+	if muted, now := s.may(); now {
 		s.logger.Warn("apply request took too long", "took", done.Duration, "expected-duration", s.bound,
-			"slot", uint64(done.Slot), "requests", done.Commands, "bytes", done.Bytes, "unsaid-before", unsaid)
+			"slot", uint64(done.Slot), "requests", done.Commands, "bytes", done.Bytes, "muted", muted)
 	}
 }

@@ -30,8 +30,8 @@ func TestSlowRequestsAreLoggedOnceASecondAndTheOthersCounted(t *testing.T) {
 	}
 	s.next.Store(0) // the second is over
 	s.observe(t.Context(), "/etcdserverpb.KV/Put", long, nil)
-	if got := log.String(); !strings.Contains(got, "unsaid-before=3") {
-		t.Errorf("the next line does not say that three went unsaid: %q", got)
+	if got := log.String(); !strings.Contains(got, "muted=3") {
+		t.Errorf("the next line does not say that three were not said: %q", got)
 	}
 	never := &slowRequests{logger: s.logger}
 	log.Reset()

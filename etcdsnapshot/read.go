@@ -24,7 +24,7 @@ func Verify(path string) ([sha256.Size]byte, error) {
 	var stated [sha256.Size]byte
 	f, err := os.Open(path)
 	if err != nil {
-		return stated, fmt.Errorf("etcdsnapshot: %w", err)
+		return stated, fmt.Errorf("etcdsnapshot: cannot read the snapshot: %w; name a file that etcdctl snapshot save has written", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()

@@ -113,7 +113,7 @@ type writer struct {
 func (s *Store) newWriter() *writer {
 	b := s.db.NewIndexedBatch()
 	return &writer{
-		view:  view{reader: b, db: s.db, revision: s.state.revision, compacted: s.state.compacted, census: s.census, auth: s.auth, alarms: s.alarms},
+		view:  view{reader: b, db: s.db, known: s.db.known, heads: s.db.heads, revision: s.state.revision, compacted: s.state.compacted, census: s.census, auth: s.auth, alarms: s.alarms},
 		store: s, batch: b, changeRows: s.db.NewBatch(), state: s.state, dirty: map[string]struct{}{}, notes: s.hub.notes(), leaseClock: s.leaseClock, size: s.size.Load(),
 	}
 }
@@ -201,7 +201,7 @@ func (w *writer) executeFor(admitted []byte) (proto.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := w.permit(caller, req); err != nil {
+	if err := w.admit(caller, req); err != nil {
 		return nil, err
 	}
 	return w.dispatch(req)
@@ -210,9 +210,6 @@ func (w *writer) executeFor(admitted []byte) (proto.Message, error) {
 // dispatch validates again what the API's edge has validated: the log may hold what a careless proposer put there.
 // How many operations a txn may have is this process's configuration, and so no concern of the state's.
 func (w *writer) dispatch(req proto.Message) (proto.Message, error) {
-	if err := w.alarms.refuse(req); err != nil {
-		return nil, err
-	}
 	switch r := req.(type) {
 	case *pb.PutRequest:
 		if err := ValidatePut(r); err != nil {

@@ -1,8 +1,10 @@
 package kv
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -24,6 +26,46 @@ func damageTables(t *testing.T, fs vfs.FS) {
 			content[len(content)/4] ^= 0x10
 			writeAll(t, fs, path, content)
 		}
+	}
+}
+
+// TestWhicheverByteOfATableIsDamagedOpenSaysSoOrTheStoreDoesLater, by the error that has a member put its store aside, and not by one that comes of it.
+func TestWhicheverByteOfATableIsDamagedOpenSaysSoOrTheStoreDoesLater(t *testing.T) {
+	fs := vfs.NewMem()
+	f := open(t, fs)
+	values := rand.NewChaCha8([32]byte{})
+	for i := range 30 { // several blocks: what is read first and what is read last are not damaged together
+		value := make([]byte, 1000)
+		values.Read(value)
+		f.put(string(numbered(i)), string(value))
+	}
+	f.close()
+	names, err := fs.List("db/db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".sst") {
+			continue
+		}
+		path := "db/db/" + name
+		sound := readAll(t, fs, path)
+		for at := 0; at < len(sound); at += 17 {
+			content := bytes.Clone(sound)
+			content[at] ^= 0x10
+			writeAll(t, fs, path, content)
+			s, err := Open(Config{Dir: "db", FS: fs, Logger: quiet, Fail: func(error) {}})
+			if err == nil {
+				s.Close() // whatever it comes to
+			} else if refused++; !IsDamaged(err) {
+				t.Errorf("byte %d of %s, which has %d: %v", at, name, len(sound), err)
+			}
+			writeAll(t, fs, path, sound)
+		}
+	}
+	if refused == 0 {
+		t.Error("no byte was of any importance")
 	}
 }
 

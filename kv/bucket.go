@@ -45,6 +45,9 @@ func loadCensus(r pebble.Reader) (c *census, err error) {
 		}
 		buckets = append(buckets, b)
 	}
+	if err := it.Error(); err != nil {
+		return nil, err
+	}
 	if len(buckets) == 0 || buckets[0].first != "" {
 		return nil, fmt.Errorf("kv: the first bucket is missing: %w", errCorrupt)
 	}
@@ -85,6 +88,40 @@ func (w *writer) writeBuckets() error {
 func (w *writer) countCreated(key []byte) error {
 	b, _, _, _ := w.census.find(string(key))
 	b.live++
+	b.weight++
+	w.setBucket(b)
+	switch {
+	case b.weight <= bucketWeightMax:
+		return nil
+	case b.weight == b.live: // so all keys in it are live
+		return w.cut(b)
+	}
+	return w.recount(b.first)
+}
+
+// cut cuts a bucket whose keys are all live, and counted, in two. It walks the first half; if that is not as it should be, the whole is counted anew.
+func (w *writer) cut(b bucket) error {
+	var n int64
+	for ver, err := range w.versions(context.Background(), w.spanOfBucket(b.first), w.revision) {
+		if err != nil {
+			return err
+		}
+		if !ver.live {
+			break
+		}
+		if n == b.live/2 {
+			w.setBucket(bucket{first: b.first, live: n, weight: n})
+			w.setBucket(bucket{first: string(ver.key), live: b.live - n, weight: b.live - n})
+			return nil
+		}
+		n++
+	}
+	return w.recount(b.first)
+}
+
+// countTombstone counts a key of which there is nothing but a tombstone. Only an import writes such.
+func (w *writer) countTombstone(key []byte) error {
+	b, _, _, _ := w.census.find(string(key))
 	b.weight++
 	w.setBucket(b)
 	if b.weight <= bucketWeightMax {
@@ -132,11 +169,7 @@ func (w *writer) joinBefore(first string) {
 
 // censusOf lists the keys in a bucket of which there is any version, and whether each is live.
 func (v *view) censusOf(first string) (keys []string, live []bool, err error) {
-	s := spanOf([]byte(first), []byte{0})
-	if _, next, bounded, _ := v.census.find(first); bounded {
-		s = spanIn(first, []byte(next))
-	}
-	for ver, err := range v.versions(context.Background(), s, v.revision) {
+	for ver, err := range v.versions(context.Background(), v.spanOfBucket(first), v.revision) {
 		if err != nil {
 			return nil, nil, err
 		}
@@ -144,6 +177,13 @@ func (v *view) censusOf(first string) (keys []string, live []bool, err error) {
 		live = append(live, ver.live)
 	}
 	return keys, live, nil
+}
+
+func (v *view) spanOfBucket(first string) span {
+	if _, next, bounded, _ := v.census.find(first); bounded {
+		return spanIn(first, []byte(next))
+	}
+	return spanOf([]byte(first), []byte{0})
 }
 
 func trues(flags []bool) (n int64) {

@@ -3,6 +3,7 @@ package kv
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -108,6 +109,17 @@ func (f *fixture) hash(rev int64) *pb.HashKVResponse {
 		f.t.Fatalf("hash at %d: %v", rev, err)
 	}
 	return resp
+}
+
+// TestAHashUpToANegativeRevisionIsThatOfNothing has what etcd 3.7.3 answers: the hash of the bucket's name.
+func TestAHashUpToANegativeRevisionIsThatOfNothing(t *testing.T) {
+	f := newFixture(t)
+	f.put("a", "1")
+	for _, rev := range []int64{-1, math.MinInt64} {
+		if got := f.hash(rev); got.Hash != 1084519789 || got.HashRevision != rev || got.Header.Revision != 2 {
+			t.Errorf("at %d: %v", rev, got)
+		}
+	}
 }
 
 func TestCompactionDeletesExactlyWhatCannotBeReadAnyMore(t *testing.T) {

@@ -46,22 +46,14 @@ func fold(h, value uint64) uint64 {
 
 func hashRow(key, value []byte) uint64 { return fold(xxhash.Sum64(key), xxhash.Sum64(value)) }
 
-// hash returns what a version hashes to, as its row.
-func (w *writer) hash(v *version) uint64 {
-	w.row = appendRevision(appendPrefix(w.row[:0], v.key), v.at)
-	w.value = appendVersion(w.value[:0], v)
-	return hashRow(w.row, w.value)
-}
-
-// digestWrite takes in a version that takes the place of prior, and whose row is in w.row and w.value.
-func (w *writer) digestWrite(v, prior *version) {
-	h := hashRow(w.row, w.value)
-	w.state.digest.history = fold(w.state.digest.history, h)
+// digestWrite takes in a version that takes the place of another.
+func (w *writer) digestWrite(v, prior head) {
+	w.state.digest.history = fold(w.state.digest.history, v.hash)
 	if v.live {
-		w.state.digest.live += h
+		w.state.digest.live += v.hash
 	}
 	if prior.live {
-		w.state.digest.live -= w.hash(prior)
+		w.state.digest.live -= prior.hash
 	}
 }
 

@@ -20,6 +20,8 @@ type database struct {
 	dir    string
 	alive  sync.WaitGroup // published states and images that still hold a snapshot of it
 	newest *newest
+	known  *knownKeys
+	heads  *heads
 }
 
 // directory is the store's. The file "active" in it names the directory below it that the store's database is in; without that file it is the first one. Any other database
@@ -134,7 +136,7 @@ func (d *directory) open(name string) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &database{DB: db, dir: name, newest: newNewest(newestBytes)}, nil
+	return &database{DB: db, dir: name, newest: newNewest(newestBytes), heads: newHeads(headSetsMin, headSetsMax)}, nil
 }
 
 // create makes an empty database for the state after slot, in the place of whatever an earlier attempt has left.

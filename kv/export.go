@@ -116,10 +116,10 @@ func (s *Store) Import(state Exported, rows func(fn func(key, value []byte) erro
 		if err != nil {
 			return err
 		}
+		w.revision = ver.at.main // so that a bucket that is walked is seen with this version in it
 		if err := w.write(&ver, prior); err != nil {
 			return err
 		}
-		w.revision = ver.at.main
 		if w.batch.Len() < importBytes {
 			return nil
 		}

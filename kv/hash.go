@@ -13,7 +13,7 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// HashKV returns etcd's hash of all versions up to a revision (0: the current one): the CRC-32C of the bucket's name and then of each
+// HashKV returns etcd's hash of all versions up to a revision (0: the current one; less: of none): the CRC-32C of the bucket's name and then of each
 // version's key and value as etcd has them in its file, in the order of revisions. Two stores that agree on the log have the same hash at
 // the same revision and compacted revision, whether or not either has yet deleted what was compacted, and so has etcd.
 // It reads every version. The header holds the current revision. Any goroutine may call it.
@@ -50,6 +50,11 @@ func (v *view) hashKV(ctx context.Context, rev int64) (*pb.HashKVResponse, error
 	case rev == 0:
 		rev = v.revision
 	}
+	sum := crc32.Checksum([]byte("key"), castagnoli)
+	resp := &pb.HashKVResponse{Header: &pb.ResponseHeader{Revision: v.revision}, Hash: sum, CompactRevision: v.compacted, HashRevision: rev}
+	if rev < 0 {
+		return resp, nil // there are no versions up to there
+	}
 	// Of what is older than the compaction etcd hashes what a compaction at rev would keep. If that would keep nothing it does not look, and
 	// hashes what the last compaction has kept.
 	keptAt := rev
@@ -58,7 +63,6 @@ func (v *view) hashKV(ctx context.Context, rev int64) (*pb.HashKVResponse, error
 	} else if !any {
 		keptAt = v.compacted
 	}
-	sum := crc32.Checksum([]byte("key"), castagnoli)
 	var buf []byte
 	for c, err := range v.changes(ctx, revision{}, revision{main: rev + 1}) {
 		if err != nil {
@@ -85,9 +89,8 @@ func (v *view) hashKV(ctx context.Context, rev int64) (*pb.HashKVResponse, error
 		buf = appendBackendRow(buf[:0], &ver)
 		sum = crc32.Update(sum, castagnoli, buf)
 	}
-	return &pb.HashKVResponse{
-		Header: &pb.ResponseHeader{Revision: v.revision}, Hash: sum, CompactRevision: v.compacted, HashRevision: rev,
-	}, nil
+	resp.Hash = sum
+	return resp, nil
 }
 
 // anyKept reports whether a compaction at main would keep anything by etcd's reckoning: a key that is live then, unless it was deleted and made again at main itself.

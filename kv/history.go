@@ -107,15 +107,22 @@ func (v *view) event(c change) (*mvccpb.Event, error) {
 			return nil, fmt.Errorf("kv: version %d.%d of key %q is missing: %w", c.at.main, c.at.sub, c.key, errCorrupt)
 		}
 		event.Type, event.Kv = mvccpb.Event_PUT, ver.keyValue()
+		if ver.isNew() {
+			return event, nil
+		}
 	}
 	if c.prior == (revision{}) {
 		return event, nil
 	}
-	prior, err := v.getAt(c.key, c.prior)
+	at := c.prior
+	if at.main == c.at.main {
+		at = revision{c.at.main - 1, maxSub}
+	}
+	prior, err := v.getAt(c.key, at)
 	if err != nil {
 		return nil, err
 	}
-	if prior.at == c.prior {
+	if prior.live && (at != c.prior || prior.at == c.prior) { // of what is compacted an older version may be left
 		event.PrevKv = prior.keyValue()
 	}
 	return event, nil

@@ -156,6 +156,9 @@ type version struct {
 	value   []byte // valid until the iterator it comes from moves
 }
 
+// isNew reports whether the version's command has made the key.
+func (v *version) isNew() bool { return v.live && v.created == v.at.main }
+
 const (
 	rowDead byte = 0
 	rowLive byte = 1

@@ -33,7 +33,7 @@ func (v *view) checkPut(r *pb.PutRequest) error {
 
 // put executes a request that checkPut has passed.
 func (w *writer) put(r *pb.PutRequest) (*pb.PutResponse, error) {
-	prior, err := w.get(r.Key, w.revision)
+	prior, before, err := w.before(r.Key, r.PrevKv || r.IgnoreValue || w.notes.on)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (w *writer) put(r *pb.PutRequest) (*pb.PutResponse, error) {
 	if r.IgnoreLease {
 		next.lease = prior.lease
 	}
-	if err := w.write(&next, prior); err != nil {
+	if err := w.replace(&next, prior, before); err != nil {
 		return nil, err
 	}
 	w.counts.Puts++
@@ -94,25 +94,44 @@ func (w *writer) next() revision {
 	return at
 }
 
-// write adds a version, which takes the place of prior, and keeps the census and the attachments.
+// before returns the newest version of a key, and its head. If its value is not wanted, the version may be without it.
+func (w *writer) before(key []byte, valued bool) (version, head, error) {
+	if !valued {
+		if h, ok := w.heads.get(key); ok {
+			return h.version(key), h, nil
+		}
+	}
+	v, err := w.get(key, w.revision)
+	return v, w.headOf(&v), err
+}
+
+// write adds a version, which takes the place of prior.
 func (w *writer) write(v *version, prior version) error {
-	w.row = appendRevision(appendPrefix(w.row[:0], v.key), v.at)
-	w.value = appendVersion(w.value[:0], v)
+	return w.replace(v, prior, w.headOf(&prior))
+}
+
+// replace adds a version, which takes the place of prior, whose head is before, and keeps the census and the attachments. Of prior the value is needed for watchers alone.
+func (w *writer) replace(v *version, prior version, before head) error {
+	written := w.headOf(v)
 	if err := w.batch.Set(w.row, w.value, nil); err != nil {
 		return err
 	}
-	w.digestWrite(v, &prior)
+	w.digestWrite(written, before)
 	c := change{at: v.at, dead: !v.live, key: v.key}
 	if prior.live {
-		c.prior, c.priorCost = prior.at, prior.cost()
+		c.prior, c.priorCost = before.at, before.cost
 	}
-	w.size += v.cost()
+	w.size += written.cost
 	w.row = appendChangeKey(w.row[:0], v.at)
 	w.value = appendChange(w.value[:0], &c)
 	if err := w.changeRows.Set(w.row, w.value, nil); err != nil {
 		return err
 	}
 	w.db.newest.put(v)
+	w.heads.put(v.key, written)
+	if !prior.live && w.known.create(v.key) { // of one that is deleted the rows may be gone, and a tombstone be at hand all the same
+		w.store.sweeper.nudge()
+	}
 	w.notes.add(v, prior)
 	if err := w.reattach(v, &prior); err != nil {
 		return err
@@ -122,6 +141,8 @@ func (w *writer) write(v *version, prior version) error {
 		return w.countCreated(v.key)
 	case !v.live && prior.live:
 		w.countDeleted(v.key)
+	case !v.live:
+		return w.countTombstone(v.key)
 	}
 	return nil
 }

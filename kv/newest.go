@@ -6,7 +6,7 @@ import (
 )
 
 // newestBytes bounds what the newest versions that a database keeps at hand count for, keys, values and overhead together.
-const newestBytes = 16 << 20
+const newestBytes = 8 << 20
 
 // newest holds the newest versions of the keys that were written last, so that to write or read such a key again needs no search in the database. Writing puts
 // every version in, so one that is here has none above it. It forgets whole generations: half of what it may hold is younger than the

@@ -14,7 +14,7 @@ import (
 // A write is judged again when it is applied, and a read when it is read; this is for what is neither, and to keep from the log
 // what would be refused there. Any goroutine may call it.
 func (s *Store) Permit(ctx context.Context, req proto.Message) (rbac.Caller, error) {
-	return s.judge(ctx, func(v *view, caller rbac.Caller) error { return v.permit(caller, req) })
+	return s.judge(ctx, func(v *view, caller rbac.Caller) error { return v.admit(caller, req) })
 }
 
 // PermitLogin is Permit for what anyone may do who has logged in.
@@ -55,6 +55,23 @@ func (v *view) permitted(ctx context.Context, req proto.Message) error {
 	}
 	caller, err := v.caller(ctx)
 	if err != nil {
+		return err
+	}
+	return v.permit(caller, req)
+}
+
+// admit returns nil if caller may make a request and no alarm forbids it, or etcd's error. Of a write that an alarm forbids that is told first, to whoever asks, as in etcd; but who
+// asks for a lease, or for its end, must have logged in. A read is told by who serves it.
+func (v *view) admit(caller rbac.Caller, req proto.Message) error {
+	switch req.(type) {
+	case *pb.RangeRequest:
+		return v.permit(caller, req)
+	case *pb.LeaseGrantRequest, *pb.LeaseRevokeRequest:
+		if err := v.auth.PermitLogin(caller); err != nil {
+			return err
+		}
+	}
+	if err := v.alarms.refuse(req); err != nil {
 		return err
 	}
 	return v.permit(caller, req)

@@ -211,7 +211,7 @@ func (i *installation) Install() error {
 	s.retired.Go(func() {
 		old.alive.Wait()
 		if err := s.files.retire(old); err != nil {
-			s.log.Warn("a database that has been replaced could not be removed; it will be when the store is opened again", "dir", old.dir, "err", err)
+			s.log.Warn("a database that has been replaced could not be removed; it will be when the store is opened again", "dir", old.dir, "error", err)
 		}
 	})
 	return nil

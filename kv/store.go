@@ -41,6 +41,8 @@ const (
 	defaultCacheBytes = 64 << 20
 	memTableBytes     = 16 << 20 // what of the log has to be executed again after a crash is at most memTablesMax of these
 	memTablesMax      = 3        // of which one is written to; with all of them full, writes wait for the disk
+	l0Threshold       = 8        // flushed tables are merged into the next level when there are half as many of them, one over another
+	l0Stop            = 24       // with so many of them writes wait for the merging
 )
 
 // Store is etcd's key-value store as a synod.StateMachine. Apply, Advance and Applied belong to one goroutine, the
@@ -156,6 +158,8 @@ func (s *Store) options(cfg Config, memTable uint64) *pebble.Options {
 		DisableWAL:                  true,
 		MemTableSize:                memTable,
 		MemTableStopWritesThreshold: memTablesMax,
+		L0CompactionThreshold:       l0Threshold,
+		L0StopWritesThreshold:       l0Stop,
 		Logger:                      pebbleLog{s},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { s.fail(fmt.Errorf("kv: %w", err)) },
@@ -189,6 +193,7 @@ func (s *Store) load() error {
 		return err
 	}
 	s.size.Store(size)
+	s.db.known = newKnownKeys(value == nil)
 	if value == nil {
 		return s.create()
 	}
@@ -326,11 +331,11 @@ func (s *Store) fail(err error) {
 	if s.failure.CompareAndSwap(nil, &err) {
 		if IsDamaged(err) {
 			if err := s.files.condemn(err); err != nil {
-				s.log.Warn("the store is damaged, which could not be noted for the next start", "err", err)
+				s.log.Warn("the store is damaged, which could not be noted for the next start", "error", err)
 			}
 		}
 		s.hub.end()
-		s.log.Error("the key-value store has stopped", "err", err)
+		s.log.Error("the key-value store has stopped, and this member with it: see to the disk, then start again", "error", err)
 		s.dead(err)
 	}
 }

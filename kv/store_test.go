@@ -13,7 +13,7 @@ import (
 )
 
 // TestStoreIsItsModel applies random commands, in calls of random length, and compares every result, and random reads in between, with
-// the model. The sweeper works all the while.
+// the model, and in the end the digest with the rows. The sweeper works all the while.
 func TestStoreIsItsModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := open(t, vfs.NewMem())
@@ -25,6 +25,9 @@ func TestStoreIsItsModel(t *testing.T) {
 			if rapid.IntRange(0, 4).Draw(t, "wait") == 0 {
 				f.awaitCompaction()
 			}
+		}
+		if err := f.Verify(context.Background()); err != nil { // what was replaced was what is in the rows
+			t.Fatal(err)
 		}
 	})
 }

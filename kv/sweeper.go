@@ -121,6 +121,11 @@ func (p *sweeper) begin() {
 	default:
 	}
 	p.mu.Unlock()
+	p.nudge()
+}
+
+// nudge has it look whether there is anything to do.
+func (p *sweeper) nudge() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -162,6 +167,12 @@ func (s *Store) sweep() {
 		}) {
 			return
 		}
+		if !s.inSteps(func() (done bool, err error) {
+			done, err = s.learnStep()
+			return done || len(s.sweeper.wake) > 0, err // what is to be deleted comes first; it goes on after that
+		}) {
+			return
+		}
 	}
 }
 
@@ -173,7 +184,7 @@ func (s *Store) inSteps(step func() (done bool, err error)) bool {
 		began := time.Now()
 		done, err := step()
 		if err != nil {
-			s.fail(fmt.Errorf("kv: compact: %w", err))
+			s.fail(fmt.Errorf("kv: sweep: %w", err))
 			return false
 		}
 		if done {
@@ -208,6 +219,13 @@ func (p *sweeper) aim(c cursor, target int64) cursor {
 	return c.aim(target)
 }
 
+// lockToSweep locks the store. The time that it waits for that is none in which the sweeper works.
+func (s *Store) lockToSweep() {
+	began := time.Now()
+	s.mu.Lock()
+	s.sweeper.waited += time.Since(began)
+}
+
 // sweepStep deletes what the next few changes allow. They are read from what is published, where nothing but the sweeper changes them, so that writers wait for the deletion alone.
 func (s *Store) sweepStep() (done bool, err error) {
 	p := s.latest()
@@ -235,10 +253,8 @@ func (s *Store) sweepStep() (done bool, err error) {
 
 // commitSweep makes the deletions of a step the store's, and publishes, so that no snapshot keeps on disk what is deleted. It does nothing if another database has taken the place of db meanwhile.
 func (s *Store) commitSweep(db *database, batch *pebble.Batch, c cursor, freed int64) (done bool, err error) {
-	began := time.Now()
-	s.mu.Lock()
+	s.lockToSweep()
 	defer s.mu.Unlock()
-	s.sweeper.waited = time.Since(began)
 	if s.db != db || s.Err() != nil {
 		return false, nil
 	}
@@ -319,10 +335,8 @@ func deleteVersion(batch *pebble.Batch, key []byte, at revision) error {
 // tidyStep looks at the next few buckets from a key on, counts again those that have lost keys, and joins
 // neighbours that have become small, so that the census is as small as what it counts.
 func (s *Store) tidyStep(from string) (next string, done bool, err error) {
-	began := time.Now()
-	s.mu.Lock()
+	s.lockToSweep()
 	defer s.mu.Unlock()
-	s.sweeper.waited = time.Since(began)
 	w := s.newWriter()
 	defer w.discard()
 	for budget := int64(sweepWeight); budget > 0; budget-- {

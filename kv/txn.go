@@ -174,7 +174,14 @@ func (v *view) compareAll(ctx context.Context, compares []*pb.Compare) (bool, er
 // missing value equals nothing and differs from nothing.
 func (v *view) compare(ctx context.Context, c *pb.Compare) (bool, error) {
 	found := false
-	for ver, err := range v.versions(ctx, spanOf(c.Key, c.RangeEnd), v.revision) {
+	s := spanOf(c.Key, c.RangeEnd)
+	versions := v.versions(ctx, s, v.revision)
+	if s.point {
+		versions = func(yield func(version, error) bool) {
+			yield(v.newest(c.Key, c.Target == pb.Compare_VALUE))
+		}
+	}
+	for ver, err := range versions {
 		if err != nil {
 			return false, err
 		}

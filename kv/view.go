@@ -15,6 +15,8 @@ import (
 type view struct {
 	reader    pebble.Reader
 	db        *database
+	known     *knownKeys // a writer's alone
+	heads     *heads     // a writer's alone
 	revision  int64
 	compacted int64 // -1 before the first compaction, as in etcd
 	census    *census
@@ -49,7 +51,20 @@ func (v *view) get(key []byte, main int64) (version, error) {
 	if ver, ok := v.db.newest.get(key, main); ok {
 		return ver, nil
 	}
+	if v.known.lacks(key) {
+		return version{}, nil
+	}
 	return v.getAt(key, revision{main, maxSub})
+}
+
+// newest returns the newest version of key. If its value is not wanted, it may be without.
+func (v *view) newest(key []byte, valued bool) (version, error) {
+	if !valued && v.heads != nil {
+		if h, ok := v.heads.get(key); ok {
+			return h.version(key), nil
+		}
+	}
+	return v.get(key, v.revision)
 }
 
 // open sees to it that there is an iterator for single keys, and that it sees all there is.

@@ -229,6 +229,52 @@ func TestWatchOfNowHearsOfWhatComesAfterIt(t *testing.T) {
 	second.hears("0 created at 3", "0: put k@4")
 }
 
+// prev_kv is what the key held at the revision before: what the same transaction has put is none, and neither is what a transaction deletes before it makes the key anew.
+func TestPrevKvIsOfTheRevisionBeforeWhateverTheTransactionHasDoneItself(t *testing.T) {
+	fs := vfs.NewMem()
+	f := open(t, fs)
+	f.put("old", "1")
+	live := f.stream(t)
+	live.create(&pb.WatchCreateRequest{Key: []byte{0}, RangeEnd: []byte{0}, PrevKv: true})
+	live.hears("0 created at 2")
+	put := func(k string) *pb.RequestOp { return opPut(&pb.PutRequest{Key: []byte(k), Value: []byte("2")}) }
+	all := opDelete(&pb.DeleteRangeRequest{Key: []byte("a"), RangeEnd: []byte{0}})
+	for _, ops := range [][]*pb.RequestOp{{put("old"), put("new"), all}, {put("old")}, {all, put("old")}} {
+		f.must(&pb.TxnRequest{Success: ops})
+	}
+	tells := func(s *naiveStream) string {
+		var told []string
+		for len(told) < 7 {
+			var r WatchResponse
+			eventually(t, func() (ok bool) { r, ok = s.Next(); return ok })
+			for _, e := range decodeEvents(t, r) {
+				verb, before := "put", "nothing"
+				if e.Type == mvccpb.Event_DELETE {
+					verb = "delete"
+				}
+				if p := e.PrevKv; p != nil {
+					before = fmt.Sprintf("%s@%d", p.Value, p.ModRevision)
+				}
+				told = append(told, fmt.Sprintf("%s %s@%d after %s", verb, e.Kv.Key, e.Kv.ModRevision, before))
+			}
+		}
+		return strings.Join(told, ", ")
+	}
+	want := "put old@3 after 1@2, put new@3 after nothing, delete new@3 after nothing, delete old@3 after 1@2, put old@4 after nothing, delete old@5 after 2@4, put old@5 after nothing"
+	if told := tells(live); told != want {
+		t.Errorf("as it happens: %s", told)
+	}
+	f.close()
+	f = open(t, fs)
+	t.Cleanup(f.close)
+	past := f.stream(t)
+	past.create(&pb.WatchCreateRequest{Key: []byte{0}, RangeEnd: []byte{0}, StartRevision: 3, PrevKv: true})
+	past.hears("0 created at 5")
+	if told := tells(past); told != want {
+		t.Errorf("from history: %s", told)
+	}
+}
+
 func TestRestartedStoreIsWatchedFromItsHistory(t *testing.T) {
 	fs := vfs.NewMem()
 	f := open(t, fs)

@@ -13,7 +13,7 @@ type event struct {
 	key    string
 	put    bool
 	kv     *mvccpb.KeyValue
-	prior  *mvccpb.KeyValue // what it took the place of; nil if there was nothing, or it can be read no more
+	prior  *mvccpb.KeyValue // what the key held at the revision before; nil if there was nothing, if the event makes the key, or if it can be read no more
 	frames [2][]byte        // encoded without and with prior, when first asked for; guarded by hub.mu
 }
 
@@ -72,6 +72,16 @@ func (g *group) add(e *event) {
 	g.bytes += e.bytes()
 }
 
+// priorOf returns what a key that the revision has changed already held at the revision before.
+func (g *group) priorOf(key string) *mvccpb.KeyValue {
+	for _, e := range g.events {
+		if e.key == key {
+			return e.prior
+		}
+	}
+	return nil
+}
+
 // notes is what a batch changes, for the watchers.
 type notes struct {
 	on     bool // off if nobody watches, or once it has become too much: the watchers will read history
@@ -90,13 +100,18 @@ func (r *notes) add(v *version, prior version) {
 	} else {
 		e.kv = &mvccpb.KeyValue{Key: []byte(e.key), ModRevision: v.at.main}
 	}
-	if prior.live {
-		e.prior = prior.keyValue()
-	}
 	if n := len(r.groups); n == 0 || r.groups[n-1].revision != v.at.main {
 		r.groups = append(r.groups, &group{revision: v.at.main})
 	}
-	r.groups[len(r.groups)-1].add(e)
+	g := r.groups[len(r.groups)-1]
+	switch {
+	case v.isNew():
+	case prior.at.main == v.at.main:
+		e.prior = g.priorOf(e.key)
+	case prior.live:
+		e.prior = prior.keyValue()
+	}
+	g.add(e)
 	if r.bytes += e.bytes(); r.bytes > r.limit {
 		*r = notes{}
 	}

@@ -116,6 +116,9 @@ func (s *stepper) stepOnce(ev paxos.Event) {
 
 func (s *stepper) send(out paxos.Outgoing) {
 	m := out.Message
+	if m.Kind == paxos.Heartbeat {
+		return // whoever may lead does so at any time: a world needs no election, and what is chosen is announced by Commit as well
+	}
 	if m.Kind == paxos.Accept {
 		s.proposed(m.Record)
 	}

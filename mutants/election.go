@@ -103,7 +103,7 @@ var electionMutants = []Mutant{
 	{
 		ID:     "announces-by-heartbeat-when-not-leading",
 		Breaks: "a heartbeat announces a ballot only while it leads",
-		File:   "paxos/election.go", Func: "election.tick",
+		File:   "paxos/election.go", Func: "election.question",
 		Old: `if e.r.proposer.phase == leading {
 		m.Ballot`,
 		New: `if true {

@@ -235,4 +235,20 @@ var membershipMutants = []Mutant{
 		New:  `false`,
 		Dies: unit("TestAFounderIsRefusedWithoutTheLatestMembership"),
 	},
+	{
+		ID:     "refused-by-an-old-membership",
+		Breaks: "a change is refused by the latest membership alone, not by one that this node has not heard the successor of",
+		File:   "reconfigure.go", Func: "Node.edit",
+		Old:  `			if err := n.confirmMembership(ctx); err != nil {`,
+		New:  `			if err := error(nil); err != nil {`,
+		Dies: unit("TestAChangeIsJudgedByWhatAnybodyWasTold"),
+	},
+	{
+		ID:     "successor-of-an-unknown-membership-refused",
+		Breaks: "a change that was made from a later membership than this node knows is judged once the node knows it",
+		File:   "reconfigure.go", Func: "Node.Reconfigure",
+		Old:  `c.Replaces > m.Latest.Epoch {`,
+		New:  `c.Replaces > m.Latest.Epoch+10 {`,
+		Dies: unit("TestAChangeIsJudgedByWhatAnybodyWasTold"),
+	},
 }

@@ -44,6 +44,14 @@ var readerMutants = []Mutant{
 		Dies: unit("TestANewLeaderServesNoReadBeforeItHasRecovered"),
 	},
 	{
+		ID:     "request-lost-on-a-candidate",
+		Breaks: "a read that is asked of a candidate is answered once that leads, not when it is asked again",
+		File:   "paxos/reader.go", Func: "reader.onRequest",
+		Old:  `rd.r.proposer.phase != resting && rd.r.proposer.ballot == m.Ballot`,
+		New:  `rd.r.proposer.phase == leading && rd.r.proposer.ballot == m.Ballot`,
+		Dies: unit("TestARequestToACandidateIsAnsweredOnceItLeads"),
+	},
+	{
 		ID:     "reply-to-any-request",
 		Breaks: "only the answer to the request under way counts",
 		File:   "paxos/reader.go", Func: "reader.onReply",

@@ -27,10 +27,18 @@ type peer struct {
 	identity
 	heardAt int64 // tick; replies older than the suspicion time do not count
 	heard   bool
+	round   uint64 // the last of this node's rounds that it has answered
+	again   asked  // when it was last asked out of turn
 	boot    uint32 // 0 from when the connection broke until it is heard again: it may be another one by then
 	own     Ballot
 	seen    Ballot
 	happy   bool
+}
+
+// asked is when a member is asked out of turn at most once: in one of this node's rounds, at the ballot that it said it leads at, if it did.
+type asked struct {
+	round  uint64
+	ballot Ballot
 }
 
 func newElection(r *Replica) election {
@@ -75,11 +83,16 @@ func (e *election) tick() {
 	e.judge()
 	e.round++
 	e.r.retention.note()
+	e.r.tellAll(e.question())
+}
+
+// question is what this node asks the others in its present round.
+func (e *election) question() *Message {
 	m := e.r.retention.sign(&Message{Kind: Heartbeat, Number: e.round, Chosen: e.r.learner.prefix})
 	if e.r.proposer.phase == leading {
 		m.Ballot = e.r.proposer.ballot
 	}
-	e.r.tellAll(m)
+	return m
 }
 
 // judge makes up this node's mind about the leader, and takes over if it should.
@@ -121,6 +134,16 @@ func (e *election) judge() {
 	if e.unhappy > e.rank()+e.wait {
 		e.takeOver()
 	}
+}
+
+// vacant reports whether all others have answered the present round, none of them has a leader, and this node comes before them all: the next tick would tell no more.
+func (e *election) vacant() bool {
+	for i := range e.peers {
+		if p := &e.peers[i]; !e.alive(p) || p.round != e.round || p.happy {
+			return false
+		}
+	}
+	return e.roundAt > 0 && !e.happy && e.unhappy >= 0 && e.rank()+e.wait == 0 && e.fit() && e.r.config().nominates(e.r.identity())
 }
 
 // followed reports whether these members are enough for the phase that this node's proposer is in.
@@ -252,6 +275,23 @@ func (e *election) onHeartbeat(from identity, m *Message) {
 		e.r.learner.onAnnounced(m.Ballot, m.Chosen)
 	}
 	e.r.send(from.node, e.r.retention.sign(&Message{Kind: HeartbeatReply, Number: m.Number, Ballot: e.own, Seen: e.seen, Flag: e.happy, Chosen: e.r.learner.prefix, Boot: e.r.boot}))
+	now := asked{e.round, m.Ballot}
+	if p := e.peer(from.node); p != nil && p.identity == from && p.again != now && (!e.alive(p) || e.beginsToLead(p, m.Ballot)) {
+		p.again = now
+		e.r.send(from.node, e.question()) // not at every word: where answers are lost, question would follow upon question
+	}
+}
+
+// beginsToLead reports whether a member that says at which ballot it leads, if at any, is the leader, for all this node knows, and has not yet answered as one.
+func (e *election) beginsToLead(p *peer, ballot Ballot) bool {
+	return !ballot.IsZero() && !ballot.Less(e.seen) && !(p.happy && p.own == ballot)
+}
+
+// onConnected asks a peer that can be reached again at once.
+func (e *election) onConnected(id NodeID) {
+	if e.peer(id) != nil {
+		e.r.send(id, e.question())
+	}
 }
 
 // onReply takes an answer to one of the rounds that still count; an older one proves nothing about now.
@@ -266,8 +306,14 @@ func (e *election) onReply(from identity, m *Message) {
 	if m.Number > e.round || m.Number+lately <= e.round {
 		return
 	}
-	*p = peer{identity: p.identity, heardAt: e.r.now, heard: true, boot: m.Boot, own: m.Ballot, seen: m.Seen, happy: m.Flag}
+	*p = peer{identity: p.identity, heardAt: e.r.now, heard: true, round: m.Number, again: p.again, boot: m.Boot, own: m.Ballot, seen: m.Seen, happy: m.Flag}
 	e.observe(maxBallot(m.Ballot, m.Seen))
+	switch {
+	case p.happy && p.own == e.seen:
+		e.happy = true
+	case e.vacant():
+		e.takeOver()
+	}
 }
 
 // onDisconnected shortens the time in which a peer must be heard again: a process that died has broken its connections.

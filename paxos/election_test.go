@@ -261,3 +261,135 @@ func TestOnlyALeadersHeartbeatAnnounces(t *testing.T) {
 		t.Errorf("announces at %v after it was deposed", b)
 	}
 }
+
+// What all members say at once settles who takes over without waiting for the next heartbeat; what is missing or speaks against it leaves it to the heartbeats.
+func TestTheFirstInOrderTakesOverAsSoonAsAllHaveAnsweredThatNobodyLeads(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		self    NodeID
+		replies []Message // of nodes 1 and 2, or those of them that are not self
+		runs    bool
+	}{
+		{"all have answered", 3, []Message{{}, {}}, true},
+		{"one has not", 3, []Message{{}}, false},
+		{"one has a leader", 3, []Message{{}, {Flag: true}}, false},
+		{"one knows more", 3, []Message{{}, {Chosen: 7}}, false},
+		{"one has just begun", 3, []Message{{}, {Ballot: Ballot{Round: 1, Node: 2, Boot: 1}}}, false},
+		{"another comes first", 1, []Message{{}, {}}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l := newLone(t, loneConfig(t, tc.self, 3))
+			l.ticks(1)
+			for i, m := range tc.replies {
+				m.Kind, m.Number, m.Boot = HeartbeatReply, l.round, 1
+				l.receive(l.peers[i], &m)
+			}
+			if l.runs() != tc.runs {
+				t.Errorf("runs for leader before the next heartbeat: %v", l.runs())
+			}
+		})
+	}
+}
+
+// Who has to wait after take-overs that came to nothing waits for its heartbeats: it would otherwise try again as fast as messages go.
+func TestWhoBacksOffTakesOverAtAHeartbeatOnly(t *testing.T) {
+	l := newLone(t, loneConfig(t, 3, 3))
+	for l.r.election.wait == 0 {
+		l.step(Event{Kind: Campaign})
+	}
+	wait := l.r.election.wait
+	l.receive(1, &Message{Kind: Nack, Seen: Ballot{Round: 99, Node: 1, Boot: 1}})
+	took := 0
+	for ; !l.runs(); took++ {
+		l.heartbeats(1, Message{}, 1, 2)
+	}
+	if took <= wait {
+		t.Errorf("it takes over in round %d, and had to wait %d", took, wait)
+	}
+}
+
+// A new leader says at once that it leads, and a member that hears of it asks it at once, and follows: nobody waits for a heartbeat.
+func TestANewLeaderIsFollowedWithinARoundTrip(t *testing.T) {
+	leader := newLone(t, loneConfig(t, 3, 3))
+	ballot := leader.campaign(Ballot{})
+	leader.receive(1, &Message{Kind: Promise, Ballot: ballot, Slot: 1, Flag: true})
+	told := leader.sentOne(Heartbeat, 2)
+	if told.Ballot != ballot {
+		t.Fatalf("it leads at %v and says %v", ballot, told.Ballot)
+	}
+
+	follower := newLone(t, loneConfig(t, 2, 3))
+	follower.ticks(1)
+	follower.receive(3, &Message{Kind: Prepare, Ballot: ballot, Slot: 1})
+	follower.receive(3, told)
+	asked := follower.sentOne(Heartbeat, 3)
+	leader.receive(2, asked)
+	follower.receive(3, leader.sentOne(HeartbeatReply, 2))
+	if id := follower.r.Status().Leader; id != 3 {
+		t.Errorf("it follows %v", id)
+	}
+}
+
+// Whatever a member knows when a new leader says that it leads, it asks it once, and is not without a leader at its next heartbeat.
+func TestANewLeaderIsAskedWhoeverWasFollowedBefore(t *testing.T) {
+	before, ballot := Ballot{Round: 1, Node: 1, Boot: 1}, Ballot{Round: 2, Node: 3, Boot: 1}
+	prepare := &Message{Kind: Prepare, Ballot: ballot, Slot: 1}
+	content := func(l *lone) {
+		l.heartbeats(1, Message{Seen: before, Flag: true}, 3)
+		l.heartbeats(1, Message{Ballot: before, Seen: before, Flag: true}, 1)
+	}
+	for name, was := range map[string]func(l *lone){
+		"a member without a leader, whom no Prepare reaches": func(l *lone) { l.heartbeats(1, Message{}, 3) },
+		"one that follows another, whom no Prepare reaches":  content,
+		"one that follows another":                           func(l *lone) { content(l); l.receive(3, prepare) },
+		"one that has asked it already as one that is back": func(l *lone) {
+			l.ticks(1)
+			l.receive(3, &Message{Kind: Heartbeat, Number: 1})
+			l.receive(3, &Message{Kind: HeartbeatReply, Number: l.round, Boot: 1})
+			l.receive(3, prepare)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLone(t, loneConfig(t, 2, 3))
+			was(l)
+			leads := &Message{Kind: Heartbeat, Number: 1, Ballot: ballot}
+			l.receive(3, leads)
+			asked := l.sentOne(Heartbeat, 3)
+			l.receive(3, leads)
+			l.sentNone(Heartbeat)
+			l.receive(3, &Message{Kind: HeartbeatReply, Number: asked.Number, Ballot: ballot, Seen: ballot, Flag: true, Boot: 1})
+			if l.ticks(1); l.r.Status().Leader != 3 {
+				t.Errorf("it follows %v", l.r.Status().Leader)
+			}
+			l.receive(3, leads)
+			l.sentNone(Heartbeat)
+			l.receive(1, &Message{Kind: HeartbeatReply, Number: l.round, Boot: 1})
+			l.receive(1, &Message{Kind: Heartbeat, Number: 1, Ballot: before})
+			l.sentNone(Heartbeat) // it is deposed
+		})
+	}
+}
+
+// Whoever is back is asked at once, and once in a round only: between two that hear each other's questions and not the answers, question would follow upon question.
+func TestAMemberThatIsBackIsAskedAtOnceAndOnce(t *testing.T) {
+	l := newLone(t, loneConfig(t, 3, 3))
+	l.ticks(1)
+	asked := func() (n int) {
+		for range 5 {
+			l.receive(1, &Message{Kind: Heartbeat, Number: 1})
+			n += len(l.sent(Heartbeat))
+		}
+		return n
+	}
+	if n := asked(); n != 1 {
+		t.Errorf("a member that has never answered is asked %d times in a round", n)
+	}
+	l.heartbeats(1, Message{Flag: true}, 1)
+	if n := asked(); n != 0 {
+		t.Errorf("a member that answers is asked %d times out of turn", n)
+	}
+	l.fx = Effects{}
+	if l.step(Event{Kind: Connected, Peer: 2}); len(l.sent(Heartbeat)) != 1 {
+		t.Error("a member that can be reached again is not asked")
+	}
+}

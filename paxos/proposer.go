@@ -128,6 +128,7 @@ func (p *proposer) lead() {
 	p.recovered = p.r.learner.prefix
 	p.settle()
 	p.widen()
+	p.r.tellAll(p.r.election.question())
 }
 
 // widen lets this leader act on the slots of the next configuration, too, if a quorum of it has reported: in those, the reports of another configuration's quorum say nothing.

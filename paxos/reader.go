@@ -96,10 +96,10 @@ func (rd *reader) release(reads []uint64, slot Slot) {
 	}
 }
 
-// onRequest answers another member, takes its reads into the next round, or passes the request on.
+// onRequest answers another member, takes its reads into the next round, which of a candidate is the first once it leads, or passes the request on.
 func (rd *reader) onRequest(from identity, m *Message) {
 	switch {
-	case rd.r.proposer.phase == leading && rd.r.proposer.ballot == m.Ballot:
+	case rd.r.proposer.phase != resting && rd.r.proposer.ballot == m.Ballot:
 		if rd.confirms(from, m) {
 			rd.r.send(from.node, &Message{Kind: ReadReply, Origin: m.Origin, Number: m.Number, Slot: rd.r.learner.prefix})
 		} else if len(rd.foreign) < foreignReadsMax {
@@ -134,7 +134,7 @@ func (rd *reader) onReply(m *Message) {
 	rd.reads = rd.reads[:0]
 }
 
-// onRest takes back the reads of a round that this node, no leader any more, cannot finish.
+// onRest takes back the reads of a round that this node, which has given up its ballot, cannot finish.
 func (rd *reader) onRest() {
 	rd.waiting = append(rd.waiting, rd.round.reads...)
 	rd.round = readRound{}

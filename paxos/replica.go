@@ -86,7 +86,7 @@ type Event struct {
 	LSN         LSN         // Durable: everything up to this record is on disk
 	Proposal    Proposal    // Propose
 	Read        uint64      // Read: the caller's name for it, unique for this boot
-	Peer        NodeID      // Disconnected, Fetched
+	Peer        NodeID      // Connected, Disconnected, Fetched
 	Records     []*Record   // Mended. Fetched: what the log has of the run asked for, ascending, possibly none
 	Slot        Slot        // Fetched: without records, the slot up to which the log is trimmed, if that is why. Installed
 
@@ -104,6 +104,7 @@ const (
 	Durable                           // a sync has returned
 	Propose                           // a command is to be put into the log
 	Read                              // a linearizable read is wanted
+	Connected                         // a peer can be reached from now on; telling is a courtesy that spares a heartbeat
 	Disconnected                      // the connection from a peer has broken
 	Fetched                           // a Fetch has been carried out
 	Unsent                            // a Forward has certainly not been sent to anyone; telling is a courtesy
@@ -299,6 +300,8 @@ func (r *Replica) Step(ev Event, fx *Effects) {
 		r.forwarder.propose(ev.Proposal)
 	case Read:
 		r.reader.add(ev.Read)
+	case Connected:
+		r.election.onConnected(ev.Peer)
 	case Disconnected:
 		r.election.onDisconnected(ev.Peer)
 	case Unsent:

@@ -316,6 +316,27 @@ func TestARequestThatIsAQuorumWithTheLeaderIsAnsweredAtOnce(t *testing.T) {
 	p.sentNone(ReadReply)
 }
 
+// A member asks whom it has heard to be a candidate: its request is not lost if it comes before the candidate leads.
+func TestARequestToACandidateIsAnsweredOnceItLeads(t *testing.T) {
+	p := newLone(t, loneConfig(t, 5, 5))
+	ballot := p.campaign(Ballot{})
+	p.receive(2, &Message{Kind: ReadRequest, Ballot: ballot, Number: 77, Origin: 2})
+	p.idle()
+	p.sentNone(ReadReply, ReadProbe)
+	for _, from := range []NodeID{1, 2} {
+		p.receive(from, &Message{Kind: Promise, Ballot: ballot, Slot: 1, Flag: true})
+	}
+	p.idle()
+	number := p.sentOne(ReadProbe, 1).Number
+	for _, from := range []NodeID{1, 3} {
+		p.sentNone(ReadReply)
+		p.receive(from, &Message{Kind: ReadAck, Ballot: ballot, Number: number})
+	}
+	if m := p.sentOne(ReadReply, 2); m.Number != 77 || m.Slot != 0 {
+		t.Errorf("answers %+v", m)
+	}
+}
+
 func TestANewLeaderServesNoReadBeforeItHasRecovered(t *testing.T) {
 	p := newLone(t, loneConfig(t, 3, 3))
 	ballot := p.campaign(ballotLow)

@@ -4,8 +4,9 @@ import "slices"
 
 // Status is what a Replica knows at one instant.
 type Status struct {
-	Leader    NodeID // whom this node follows, itself included; 0 while there is none
-	Ballot    Ballot // the highest heard of: the leader's, if there is one
+	Leader    NodeID     // whom this node follows, itself included; 0 while there is none
+	Ballot    Ballot     // the highest heard of: the leader's, if there is one
+	Why       Leaderless // this node follows nobody, if that is so
 	Promised  Ballot
 	Leads     bool // phase 1 of this node's ballot is done
 	Recovered bool // it leads, and serves reads: whatever its predecessors can have had chosen is chosen
@@ -32,7 +33,7 @@ type PeerStatus struct {
 // Status returns what the replica knows now. It may be called between steps only.
 func (r *Replica) Status() Status {
 	s := Status{
-		Leader: r.election.leader(), Ballot: r.election.seen, Promised: r.acceptor.promised,
+		Leader: r.election.leader(), Ballot: r.election.seen, Why: r.election.leaderless(), Promised: r.acceptor.promised,
 		Leads: r.proposer.phase == leading, Recovered: r.proposer.mayServeReads(),
 		Chosen: r.learner.prefix, Delivered: r.learner.delivered, Appended: r.appended, Durable: r.gate.durable, Queued: r.admission.count,
 		Epoch: r.config().Epoch, Latest: r.membership.latest().Epoch, Removed: r.view.removed,

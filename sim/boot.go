@@ -31,6 +31,11 @@ func (m *member) start(cutAfter int) {
 	m.disk.coverAll()
 	m.period = m.w.drawPeriod(m.rand)
 	m.w.queue.push(event{at: m.w.now + 1 + m.rand.Int64N(m.period), kind: evTick, member: uint8(m.index), life: m.life})
+	for i, other := range m.w.members {
+		if other != m && other.up() {
+			m.w.network.tellBoth(m.index, i, evConnected, 1+m.rand.Int64N(m.period))
+		}
+	}
 	m.w.workload.serve(m)
 }
 

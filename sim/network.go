@@ -201,9 +201,14 @@ func (n *network) breakLink(a, b int) {
 		l.broken = n.sent - min(n.sent, l.rand.Uint64N(40))
 		l.life++
 	}
+	n.tellBoth(a, b, evBroken, 100)
+	n.tellBoth(a, b, evConnected, 200)
+}
+
+// tellBoth lets two members learn, after so long, what has become of the connections between them, if they live until then.
+func (n *network) tellBoth(a, b int, what eventKind, after int64) {
 	for _, end := range []struct{ m, peer int }{{a, b}, {b, a}} {
-		m := n.w.members[end.m]
-		n.w.queue.push(event{at: n.w.now + 100, kind: evBroken, member: uint8(end.m), life: m.life, arg: int32(end.peer)})
+		n.w.queue.push(event{at: n.w.now + after, kind: what, member: uint8(end.m), life: n.w.members[end.m].life, arg: int32(end.peer)})
 	}
 }
 

@@ -7,22 +7,23 @@ type event struct {
 	kind   eventKind
 	member uint8
 	life   uint32 // of the process it is for: a later one does not see it
-	arg    int32  // deliver: packet; act: action; install, broken: member
+	arg    int32  // deliver: packet; act: action; install, broken, connected: member
 }
 
 type eventKind uint8
 
 const (
-	evAct     eventKind = iota // an action of the schedule
-	evDraw                     // the generators draw the next action
-	evTick                     // a member's ticker
-	evDeliver                  // a packet arrives
-	evSynced                   // a member's disk has finished
-	evIdle                     // a member's inbox is empty
-	evApply                    // a member's state machine gets to work
-	evFetch                    // a member's log is read for a peer
-	evInstall                  // a member has fetched a snapshot
-	evBroken                   // a member learns that a connection has broken
+	evAct       eventKind = iota // an action of the schedule
+	evDraw                       // the generators draw the next action
+	evTick                       // a member's ticker
+	evDeliver                    // a packet arrives
+	evSynced                     // a member's disk has finished
+	evIdle                       // a member's inbox is empty
+	evApply                      // a member's state machine gets to work
+	evFetch                      // a member's log is read for a peer
+	evInstall                    // a member has fetched a snapshot
+	evBroken                     // a member learns that a connection has broken
+	evConnected                  // a member learns that it can reach another
 )
 
 // queue is a 4-ary heap of events by time, then by the order in which they were pushed. Actions come before everything else of the same instant, so that it does not matter whether

@@ -168,6 +168,11 @@ func (w *world) happenTo(m *member, e event) {
 	case evBroken:
 		w.trace.event(m, '/', "connection with %d broken", e.arg+1)
 		m.step(paxos.Event{Kind: paxos.Disconnected, Peer: paxos.NodeID(e.arg + 1)})
+	case evConnected:
+		if w.members[e.arg].up() {
+			w.trace.event(m, '/', "connected with %d", e.arg+1)
+			m.step(paxos.Event{Kind: paxos.Connected, Peer: paxos.NodeID(e.arg + 1)})
+		}
 	}
 }
 

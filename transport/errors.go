@@ -20,7 +20,5 @@ var (
 	errClosing      = errors.New("this transport is closing")
 )
 
-var sentinels = []error{
-	errFrameHeader, errFramePayload, errFrameStray, errFrameTooLong, errNotSynod, errMalformed, errUnverified,
-	errClosedByPeer, errSilent, errSuperseded, errCrowdedOut, errNoPeer, errInquiry, errClosing,
-}
+// faults are those that an operator has to see to: every other end of a connection comes with a network, or with the stop of a member.
+var faults = []error{errFrameHeader, errFramePayload, errFrameStray, errFrameTooLong, errNotSynod, errMalformed, errUnverified, errCrowdedOut}

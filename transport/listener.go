@@ -55,7 +55,7 @@ func (t *Transport) serve(c *conn, socket net.Conn, waiting *halfOpen) {
 	}
 	err = c.finish(p.receivers[theirs.class].serve(c, theirs.from))
 	if t.context.Err() == nil {
-		p.quiet.warn(p.log, "connection from peer ended", err, "class", theirs.class)
+		p.reportInbound("connection from peer ended", err, theirs.class)
 	}
 }
 
@@ -80,13 +80,14 @@ func (t *Transport) reportRefusal(theirs *hello, remote net.Addr, why error) {
 		p = t.peers.Load().byNode[theirs.from.Node]
 	}
 	if p == nil {
-		t.strangers.warn(t.log, "rejected connection on peer endpoint", why, "remote", remote)
+		t.strangers.warn(t.log, "rejected connection on peer endpoint", why, "remote", remote.String())
 		return
 	}
 	if r, ok := errors.AsType[*refusedByPeer](why); ok {
-		t.cfg.Handler.Refused(p.Node, r.reason)
+		p.refused(r, why)
+		return
 	}
-	p.quiet.warn(p.log, "handshake with peer failed", why, "class", theirs.class)
+	p.reportInbound("handshake with peer failed", why, theirs.class)
 }
 
 // pause waits, or until the context ends.

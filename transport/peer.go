@@ -13,7 +13,7 @@ type peer struct {
 	log       *slog.Logger
 	senders   [classes]*sender
 	receivers [classes]*receiver
-	quiet     quiet // log lines about failures
+	failures  complaints
 
 	context  context.Context         // ends with the Transport, or when this is no peer any more
 	end      context.CancelCauseFunc // ends the context
@@ -24,10 +24,11 @@ type peer struct {
 	mu        sync.Mutex        // also held during Connected and Disconnected, to keep their order
 	up        [classes]Identity // by class, who is connected; the zero Identity if none is
 	announced Identity          // whom Connected was called for; zero if Disconnected was called since
+	absent    bool              // the log's last word on this peer is that it is not connected
 }
 
 func newPeer(t *Transport, cfg Peer) *peer {
-	p := &peer{Peer: cfg, handler: t.cfg.Handler, ended: make(chan struct{})}
+	p := &peer{Peer: cfg, handler: t.cfg.Handler, ended: make(chan struct{}), absent: true}
 	p.context, p.end = context.WithCancelCause(t.context)
 	p.log = t.log.With("peer", hexID(cfg.Node), "address", cfg.Address)
 	for class := range Class(classes) {
@@ -82,7 +83,10 @@ func (p *peer) opened(class Class, who Identity) {
 		}
 	}
 	p.announced = who
-	p.log.Info("connected to peer", "incarnation", hexID(who.Incarnation))
+	if p.absent {
+		p.log.Info("connected to peer", "incarnation", hexID(who.Incarnation))
+		p.absent = false
+	}
 	p.handler.Connected(who)
 }
 
@@ -94,5 +98,27 @@ func (p *peer) closed(class Class, why error) {
 	if who := p.announced; who != (Identity{}) {
 		p.announced = Identity{}
 		p.handler.Disconnected(who, why)
+	}
+}
+
+// report logs why there is no connection: once in a while for each kind of reason, however many classes there are and whether it has broken or never was.
+func (p *peer) report(what string, why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failures.warn(p.log, what, why) {
+		p.absent = true
+	}
+}
+
+// refused tells the Handler and the log that the peer does not admit this member, whichever side has dialled.
+func (p *peer) refused(r *refusedByPeer, why error) {
+	p.handler.Refused(p.Node, r.reason)
+	p.report("peer refuses this member: trying again", why)
+}
+
+// reportInbound logs why a connection from the peer ended, or came to nothing, if there is something amiss. Of the network the connection to the peer tells.
+func (p *peer) reportInbound(what string, why error, class Class) {
+	if category(why) != "" {
+		p.failures.warn(p.log, what, why, "class", class.String())
 	}
 }

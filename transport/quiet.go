@@ -1,65 +1,61 @@
 package transport
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
 	"sync"
 	"time"
+
+	"synod.dev/synod/internal/quiet"
 )
 
-// quietInterval is the time between two log lines on the same matter.
-const quietInterval = 30 * time.Second
-
-// quiet keeps what comes up again and again from filling the log. Matters are few, all of them
-// named in this package: nothing that a peer sends becomes a key.
-type quiet struct {
+// complaints are what goes wrong with one peer, or with strangers. Matters are few, all of them named in this package: nothing that a peer
+// sends becomes a key.
+type complaints struct {
 	mu      sync.Mutex
-	matters map[string]*matter
+	matters map[string]*quiet.Matter
 }
 
-type matter struct {
-	logged time.Time
-	muted  int // lines since then
-}
-
-// warn logs what happened and why, unless there was such a line not long ago.
-func (q *quiet) warn(log *slog.Logger, what string, why error, attributes ...any) {
-	if muted, ok := q.allow(what+category(why), time.Now()); ok {
-		log.Warn(what, append(attributes, "reason", why, "muted", muted)...)
+// warn logs what happened and why, unless there was such a line not long ago, and reports whether it did.
+func (c *complaints) warn(log *slog.Logger, what string, why error, attributes ...any) bool {
+	muted, ok := c.matter(what + category(why)).May(time.Now())
+	if ok {
+		log.Warn(what, append(attributes, "error", why, "muted", muted)...)
 	}
+	return ok
 }
 
-// allow reports whether a line may be written now, and how many were not since the last one.
-func (q *quiet) allow(key string, now time.Time) (muted int, ok bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.matters == nil {
-		q.matters = make(map[string]*matter)
+func (c *complaints) matter(key string) *quiet.Matter {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.matters == nil {
+		c.matters = make(map[string]*quiet.Matter)
 	}
-	m := q.matters[key]
+	m := c.matters[key]
 	if m == nil {
-		q.matters[key] = &matter{logged: now}
-		return 0, true
+		m = &quiet.Matter{}
+		c.matters[key] = m
 	}
-	if now.Sub(m.logged) < quietInterval {
-		m.muted++
-		return 0, false
-	}
-	muted = m.muted
-	*m = matter{logged: now}
-	return muted, true
+	return m
 }
 
-// category tells the reasons apart that deserve lines of their own.
+// category tells the reasons apart that deserve lines of their own. It is empty for what any network and any stop of a peer brings about.
 func category(why error) string {
 	if r, ok := errors.AsType[*refusal](why); ok {
 		return fmt.Sprint(": refusal ", r.code)
 	}
-	for _, sentinel := range sentinels {
-		if errors.Is(why, sentinel) {
-			return ": " + sentinel.Error()
+	if r, ok := errors.AsType[*refusedByPeer](why); ok {
+		return fmt.Sprint(": refused ", min(r.code, refusedByHandler+1)) // codes that are not ours are one matter: the peer chooses them
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](why); ok {
+		return ": certificate"
+	}
+	for _, fault := range faults {
+		if errors.Is(why, fault) {
+			return ": " + fault.Error()
 		}
 	}
 	return ""

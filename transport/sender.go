@@ -167,10 +167,9 @@ func (s *sender) report(why error) {
 	if s.peer.context.Err() != nil {
 		return
 	}
-	what := "no connection to peer: trying again"
 	if r, ok := errors.AsType[*refusedByPeer](why); ok {
-		what = "peer refuses this node: trying again"
-		s.t.cfg.Handler.Refused(s.peer.Node, r.reason)
+		s.peer.refused(r, why)
+		return
 	}
-	s.peer.quiet.warn(s.peer.log, what, why, "class", s.class)
+	s.peer.report("no connection to peer: trying again", why)
 }

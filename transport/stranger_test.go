@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"synod.dev/synod/internal/quiet"
 )
 
 // These tests meet a Transport as a stranger on a pipe would, in a bubble where time is virtual and
@@ -428,9 +430,24 @@ func TestSameComplaintIsLoggedOnceInAWhile(t *testing.T) {
 		if logged, _ := complain(100); logged != 1 {
 			t.Errorf("100 complaints at once made %d lines", logged)
 		}
-		virtual(quietInterval)
+		virtual(quiet.Interval)
 		if logged, line := complain(100); logged != 1 || !strings.Contains(line, "muted=99") {
 			t.Errorf("100 more made %d lines: %s", logged, line)
+		}
+	})
+}
+
+// TestARefusalByAStrangerIsAComplaintOfFewKinds has one refuse with every code that it can think of, before anybody has admitted it.
+func TestARefusalByAStrangerIsAComplaintOfFewKinds(t *testing.T) {
+	alone(t, func(t *testing.T, n *node, door *pipes) {
+		for code := range refusalCode(500) {
+			s := door.dial(t)
+			s.write(appendMessage(nil, kindRefusal, (&refusal{code, "no"}).encode()))
+			s.untilClosed()
+		}
+		synctest.Wait()
+		if kinds := len(n.strangers.matters); kinds == 0 || kinds > 10 {
+			t.Errorf("500 codes are %d matters", kinds)
 		}
 	})
 }

@@ -133,7 +133,7 @@ type Transport struct {
 	log       *slog.Logger
 	serverTLS *tls.Config // nil for plain TCP
 	peers     atomic.Pointer[peerSet]
-	strangers quiet // log lines about inbound connections that were not admitted
+	strangers complaints // log lines about inbound connections that were not admitted
 
 	context context.Context
 	cancel  context.CancelFunc

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"synod.dev/synod/internal/freeport"
 )
 
 func TestFramesOfOneClassArriveInOrder(t *testing.T) {
@@ -265,14 +267,13 @@ func TestAnswerFromAnotherNodeIsRefused(t *testing.T) {
 }
 
 func TestMemberThatStartsLateIsFound(t *testing.T) {
-	l := listen(t, "127.0.0.1:0")
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
+	late, err := freeport.Take(1)
+	if err != nil {
 		t.Fatal(err)
 	}
-	a := start(t, 1, listen(t, "127.0.0.1:0"), []Peer{{2, address}})
+	a := start(t, 1, listen(t, "127.0.0.1:0"), []Peer{{2, late[0]}})
 	awaitValue(t, a.log.written, "log line about the absence", func(line string) bool { return strings.Contains(line, "connection refused") })
-	start(t, 2, listen(t, address), []Peer{{1, a.address}})
+	start(t, 2, listen(t, late[0]), []Peer{{1, a.address}})
 	await(t, a.connected, "connection")
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"net"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,6 +11,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"synod.dev/synod/internal/freeport"
 	"synod.dev/synod/internal/load"
 )
 
@@ -120,15 +120,13 @@ func TestBenchReachesMembersWithTLSAndUsers(t *testing.T) {
 }
 
 func TestBenchOfNobodySaysWhatToDo(t *testing.T) {
-	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	nobody, err := freeport.Take(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := socket.Addr().String()
-	socket.Close()
-	p := begin(t, "", "synod", "bench", "put", "--endpoints="+address)
+	p := begin(t, "", "synod", "bench", "put", "--endpoints="+nobody[0])
 	p.exitsWith(exitFailure)
-	if line := p.lastLine(); !strings.Contains(line, "synod: "+address+" cannot be reached: ") || !strings.Contains(line, "connection refused") || !strings.HasSuffix(line, "right?") {
+	if line := p.lastLine(); !strings.Contains(line, "synod: "+nobody[0]+" cannot be reached: ") || !strings.Contains(line, "connection refused") || !strings.HasSuffix(line, "right?") {
 		t.Error(p.output())
 	}
 }

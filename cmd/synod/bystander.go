@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"log/slog"
 	"net"
 
 	"synod.dev/synod/etcdapi"
@@ -9,9 +10,9 @@ import (
 )
 
 // openBystander starts a member that does not learn, and so has no store: a node, metrics, health and status.
-func (m *member) openBystander(config *serverconfig.Config, self identity, clients []etcdapi.Listener, peers net.Listener, peerTLS *tls.Config) (err error) {
+func (m *member) openBystander(config *serverconfig.Config, self identity, clients []etcdapi.Listener, peers net.Listener, peerTLS *tls.Config, logger *slog.Logger) (err error) {
 	observer := etcdapi.NewObserver()
-	if m.node, err = openNode(config, self, peers, peerTLS, nil, observer, m.logger); err != nil {
+	if m.node, err = openNode(config, self, peers, peerTLS, nil, observer, logger); err != nil {
 		return err
 	}
 	m.closers = append(m.closers, m.node.Close)

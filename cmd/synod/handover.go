@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"synod.dev/synod"
@@ -17,12 +18,16 @@ func (m *member) handOver() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), handOverBound)
 	defer cancel()
+	var refusals []error
 	for _, heir := range heirs(status) {
 		err := m.node.MoveLeader(ctx, heir.ID)
 		if err == nil {
 			return
 		}
-		m.logger.Warn("cannot hand leadership over before stopping", "to", hex(uint64(heir.ID)), "error", err)
+		refusals = append(refusals, err)
+	}
+	if len(refusals) > 0 {
+		m.logger.Warn("cannot hand leadership over before stopping: the others elect a leader once this member is silent", "error", errors.Join(refusals...))
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+
+	"synod.dev/synod/internal/freeport"
 )
 
 func TestMembersFindEachOtherOverSocketsInTheFileSystem(t *testing.T) {
@@ -47,7 +49,7 @@ func TestMembersFindEachOtherOverSocketsInTheFileSystem(t *testing.T) {
 
 func TestAMemberListensForPeersOnAllItsURLs(t *testing.T) {
 	a := newAlone(t)
-	addresses, err := freeAddresses(1)
+	addresses, err := freeport.Take(1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/status"
 	"gopkg.in/natefinch/lumberjack.v2"
 
 	"synod.dev/synod/internal/serverconfig"
@@ -82,11 +83,19 @@ func etcdKeys(groups []string, a slog.Attr) slog.Attr {
 	}
 	switch v := a.Value.Any().(type) {
 	case error:
-		return slog.String(a.Key, strings.ReplaceAll(v.Error(), "\n", "; "))
+		return slog.String(a.Key, strings.ReplaceAll(plainly(v), "\n", "; "))
 	case time.Duration:
 		return slog.String(a.Key, v.String())
 	}
 	return a
+}
+
+// plainly is what an error says, without the code that it has for clients.
+func plainly(err error) string {
+	if s, ok := status.FromError(err); ok && s != nil {
+		return s.Message()
+	}
+	return err.Error()
 }
 
 func levelName(level slog.Level) string {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -73,7 +74,7 @@ It speaks the etcd v3 API: etcdctl and every etcd client work on it.`,
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
+		return usageError{fmt.Errorf("%s; see %s --help", inWords(err), c.CommandPath())}
 	})
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	root.AddCommand(newServe(stdout, stderr), newUp(stdout), newStatus(stdout), newBench(stdout, stderr), newDisk(stdout, stderr), newSnapshot(stdout), newGateway(stdout, stderr), newVersion(stdout))
@@ -86,4 +87,12 @@ func noArguments(c *cobra.Command, args []string) error {
 		return usageError{fmt.Errorf("unknown argument %q; see %s --help", args[0], c.CommandPath())}
 	}
 	return nil
+}
+
+// inWords says what is wrong with a flag without the names of Go's functions.
+func inWords(err error) string {
+	if number, ok := errors.AsType[*strconv.NumError](err); ok {
+		return strings.Replace(err.Error(), number.Error(), number.Err.Error(), 1)
+	}
+	return err.Error()
 }

@@ -69,11 +69,12 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 	if err := m.openDirectory(config); err != nil {
 		return nil, err
 	}
-	logger.Info("this member is", "member-id", hex(uint64(self.id)), "cluster-id", hex(self.cluster), "joins", self.join)
+	m.logger = logger.With("member", hex(uint64(self.id))) // as the node says of its own lines
+	m.logger.Info("this member knows who it is", "name", config.Name, "cluster", hex(self.cluster), "joins", self.join)
 	if config.Self.Roles&paxos.Learner == 0 {
-		return m, m.openBystander(config, self, clients, peers, peerTLS)
+		return m, m.openBystander(config, self, clients, peers, peerTLS, logger)
 	}
-	store, err := openStore(config, m.fail, logger)
+	store, err := openStore(config, m.fail, m.logger)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +92,7 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		return nil, err
 	}
 	observer := etcdapi.NewObserver()
-	observer.LogSlowApplies(config.SlowApply, logger)
+	observer.LogSlowApplies(config.SlowApply, m.logger)
 	machines := map[byte]synod.StateMachine{etcdapi.MachineKV: store, etcdapi.MachineMembers: members}
 	if m.node, err = openNode(config, self, peers, peerTLS, machines, observer, logger); err != nil {
 		return nil, err
@@ -129,7 +130,7 @@ func openMember(config *serverconfig.Config, logger *slog.Logger) (_ *member, er
 		ProgressInterval:     config.ProgressInterval,
 		CorruptCheckTime:     config.CorruptCheckTime,
 		AutoCompaction:       etcdapi.AutoCompaction{Period: config.CompactionPeriod, Revisions: config.CompactionRevisions},
-		Logger:               logger,
+		Logger:               m.logger,
 	})
 	if err != nil {
 		return nil, err
@@ -176,8 +177,8 @@ func (m *member) watchNode() {
 
 // join returns nil once this member can serve: a quorum has confirmed that it sees every acknowledged write, and the cluster lists it under its name.
 func (m *member) join(ctx context.Context) error {
-	for {
-		attempt, cancel := context.WithTimeout(ctx, joinAttempt)
+	for patience := joinAttempt; ; patience = joinReminder {
+		attempt, cancel := context.WithTimeout(ctx, patience)
 		err := m.awaitQuorum(attempt)
 		cancel()
 		switch {
@@ -186,13 +187,26 @@ func (m *member) join(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		}
-		m.logger.Warn("no quorum yet: waiting for a majority of the members to be up and to reach each other", "error", err)
+		if m.node.Status().Transfer == nil { // else the log says how far that has come
+			m.logger.Warn("no quorum yet: start the members that are not heard; they must reach each other, and a new cluster needs all its founders", "not-heard", m.notHeard())
+		}
 		select {
 		case <-m.node.Done():
 			return m.node.Err()
 		default:
 		}
 	}
+}
+
+// notHeard lists the other members that this one does not hear, with their addresses.
+func (m *member) notHeard() []string {
+	absent := []string{}
+	for _, other := range m.node.Status().Members {
+		if !other.Self && !other.Connected {
+			absent = append(absent, strings.TrimSpace(other.Name+" "+hex(uint64(other.ID))+" "+other.Address))
+		}
+	}
+	return absent
 }
 
 func (m *member) awaitPublished(ctx context.Context) error {

@@ -28,8 +28,9 @@ const (
 	handOverBound = 2 * time.Second
 	drainBound    = 5 * time.Second
 	closeBound    = handOverBound + drainBound + 3*time.Second
-	// joinAttempt is how long to wait for a quorum before saying that there is none yet.
-	joinAttempt = 10 * time.Second
+	// joinAttempt is how long to wait for a quorum before saying that there is none yet, joinReminder until that is said again.
+	joinAttempt  = 10 * time.Second
+	joinReminder = 30 * time.Second
 )
 
 func newServe(stdout, stderr io.Writer) *cobra.Command {
@@ -122,6 +123,7 @@ func serve(stop context.Context, config *serverconfig.Config, logger *slog.Logge
 	}
 	m, err := openMember(config, logger)
 	if err != nil {
+		logger.Error("this member cannot start", "name", config.Name, "error", err)
 		return err
 	}
 	joined := make(chan error, 1)

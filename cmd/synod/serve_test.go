@@ -20,6 +20,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"synod.dev/synod/internal/freeport"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -31,7 +33,7 @@ type alone struct {
 
 func newAlone(t *testing.T) alone {
 	t.Helper()
-	addresses, err := freeAddresses(2)
+	addresses, err := freeport.Take(2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,6 +272,9 @@ func TestStartsThatMustFail(t *testing.T) {
 			if !strings.HasPrefix(p.lastLine(), "synod: ") || !strings.Contains(p.lastLine(), test.want) {
 				t.Errorf("its last line does not say %q", test.want)
 			}
+			if logs := test.want != "cannot log"; strings.Contains(p.output(), `"msg":"this member cannot start"`) != logs {
+				t.Errorf("its log has the reason: %t, want %t", !logs, logs)
+			}
 			if _, err := os.Stat(a.dir); !os.IsNotExist(err) {
 				t.Errorf("it made its data directory: %v", err)
 			}
@@ -350,7 +355,7 @@ func TestUsageErrors(t *testing.T) {
 		{"etcd", "-data-dir", "needs a value"},
 		{"synod", "up --nodes=0", "give 1 to 15"},
 		{"synod", "up --nodes=16", "give 1 to 15"},
-		{"synod", "up --nodes=x", "invalid argument"},
+		{"synod", "up --nodes=x", `invalid argument "x" for "--nodes" flag: invalid syntax`},
 		{"synod", "up --client-port-base=65535", "leaves room"},
 		{"synod", "up nonsense", "unknown argument"},
 		{"synod", "status --endpoints=nowhere", "no client address"},

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"synod.dev/synod/disk"
+	"synod.dev/synod/internal/freeport"
 )
 
 // shapeFile, in the data directory of `synod up`, is how the same cluster is started again.
@@ -42,7 +43,7 @@ func newShape(nodes, base int) (shape, error) {
 	if base != 0 && (base < 1 || base+2*nodes-1 > 65535) {
 		return shape{}, usageError{fmt.Errorf("--client-port-base %d: give a port that leaves room for %d up to 65535", base, 2*nodes)}
 	}
-	addresses, err := freeAddresses(2 * nodes)
+	addresses, err := freeport.Take(2 * nodes)
 	if err != nil {
 		return shape{}, err
 	}
@@ -56,20 +57,6 @@ func newShape(nodes, base int) (shape, error) {
 		s.Members = append(s.Members, m)
 	}
 	return s, nil
-}
-
-// freeAddresses returns n addresses on loopback that nobody listens on, all different because they are held at the same time.
-func freeAddresses(n int) ([]string, error) {
-	var addresses []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("cannot find a free port: %w", err)
-		}
-		defer l.Close()
-		addresses = append(addresses, l.Addr().String())
-	}
-	return addresses, nil
 }
 
 // loadShape reads the shape of the cluster in dir; found is false if there is none.

@@ -8,6 +8,8 @@ import (
 
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/grpc"
+
+	"synod.dev/synod/internal/freeport"
 )
 
 // spanCollector is an OpenTelemetry collector that keeps the names of the spans that it is sent.
@@ -57,7 +59,7 @@ func TestSpansOfRequestsConsensusAndApplyReachTheCollector(t *testing.T) {
 }
 
 func TestAMemberServesAndStopsWithoutItsCollector(t *testing.T) {
-	addresses, err := freeAddresses(1)
+	addresses, err := freeport.Take(1)
 	if err != nil {
 		t.Fatal(err)
 	}

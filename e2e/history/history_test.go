@@ -242,6 +242,37 @@ func (s *story) ask(op Op) {
 	s.ops = append(s.ops, op)
 }
 
+// TestManyDeletesOfUnknownOutcomeAreJudgedSoon: of four hundred of them half have happened, each some time after its call.
+func TestManyDeletesOfUnknownOutcomeAreJudgedSoon(t *testing.T) {
+	const deletes, requests = 400, 2000
+	random := rand.New(rand.NewPCG(1, 0))
+	var s story
+	now := state{revision: firstRevision - 1}
+	for i := range requests {
+		key := random.IntN(5)
+		op := Op{Kind: Put, Key: string(rune('a' + key)), Value: fmt.Sprint(i), Call: time.Duration(10 * i), Return: time.Duration(10*i + 15), Outcome: Acknowledged}
+		if i%(requests/deletes) == 0 {
+			op = Op{Kind: Delete, Key: op.Key, Call: op.Call - 5, Return: op.Return}
+			s.ops = append(s.ops, op)
+			if random.IntN(2) == 0 {
+				continue
+			}
+		} else if random.IntN(2) == 0 {
+			op.Kind, op.Value = Get, ""
+		}
+		s.execute(&now, &op, key)
+		if op.Outcome == Acknowledged {
+			s.ops = append(s.ops, op)
+		}
+	}
+	if errs := Check(s.ops, s.log); errs != nil {
+		t.Errorf("the witness: %v", errs)
+	}
+	if err := Linearizable(s.ops, s.log, searchLimit); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestASearchThatRunsOutOfTimeIsNoPass(t *testing.T) {
 	s := tell(1, 6, 300)
 	if err := Linearizable(s.ops, s.log, time.Nanosecond); err == nil {

@@ -1,9 +1,11 @@
 package history
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -25,8 +27,7 @@ type request struct {
 }
 
 // Linearizable looks for an order of the requests, within their real time, in which a store would have answered as it did. The chosen log tells
-// only what became of writes of unknown outcome: without that the search would have to try them everywhere. Deletes, which the log does not tell apart,
-// may stand anywhere after their call; at the very end is as good as nowhere. To run out of time is an error, too.
+// only what became of writes of unknown outcome: without that the search would have to try them everywhere. To run out of time is an error, too.
 func Linearizable(ops []Op, log []Command, limit time.Duration) error {
 	s, err := replay(log)
 	if err != nil {
@@ -34,8 +35,9 @@ func Linearizable(ops []Op, log []Command, limit time.Duration) error {
 	}
 	places := map[string]int{}
 	var asked []porcupine.Operation
+	deletes := s.unknownDeletes(ops)
 	for i := range ops {
-		op, end, counts := s.resolve(ops[i])
+		op, end, counts := s.resolve(ops[i], deletes[&ops[i]])
 		if !counts {
 			continue
 		}
@@ -57,18 +59,47 @@ func Linearizable(ops []Op, log []Command, limit time.Duration) error {
 }
 
 // resolve says until when op may have happened, and what its client would have been told if it was not; counts is false if op says nothing.
-func (s *store) resolve(op Op) (_ Op, end int64, counts bool) {
+// For a delete of unknown outcome deleted is the revision that it made, or zero.
+func (s *store) resolve(op Op, deleted int64) (_ Op, end int64, counts bool) {
 	switch {
 	case op.Kind == LocalGet || op.Outcome == Refused:
 		return op, 0, false
 	case op.Outcome == Acknowledged:
 		return op, int64(op.Return), true
 	case op.Kind == Delete:
-		return op, math.MaxInt64, true
+		op.Revision, op.Done = deleted, true
+		return op, math.MaxInt64, deleted != 0
 	}
 	revision, happened := s.byValue[op.Value] // which no Get has
 	op.Revision, op.Done = revision, op.Kind == Swap
 	return op, math.MaxInt64, happened
+}
+
+// unknownDeletes returns which deletes of unknown outcome made which revisions. The log does not tell deletes of a key apart, so those that began first
+// are taken for the first ones that nobody was told of: as each may happen at any time after its call, that explains the log if anything does.
+// Those that are left over have changed nothing that anyone was told.
+func (s *store) unknownDeletes(ops []Op) map[*Op]int64 {
+	told := map[int64]bool{}
+	for i := range ops {
+		if ops[i].Kind == Delete && ops[i].changed() {
+			told[ops[i].Revision] = true
+		}
+	}
+	untold := map[string][]int64{} // by key
+	for _, c := range s.changes {
+		if c.Kind == Delete && !told[c.revision] {
+			untold[c.Key] = append(untold[c.Key], c.revision)
+		}
+	}
+	made := map[*Op]int64{}
+	byCall := pointers(ops)
+	slices.SortStableFunc(byCall, func(a, b *Op) int { return cmp.Compare(a.Call, b.Call) })
+	for _, op := range byCall {
+		if left := untold[op.Key]; op.Kind == Delete && op.Outcome == Unknown && len(left) > 0 {
+			made[op], untold[op.Key] = left[0], left[1:]
+		}
+	}
+	return made
 }
 
 var model = porcupine.Model{
@@ -76,7 +107,7 @@ var model = porcupine.Model{
 	Step: func(before, input, _ any) (bool, any) {
 		r := input.(request)
 		after, done := before.(state).step(r)
-		return r.Outcome == Unknown && r.Kind == Delete || r.told(after, done), after
+		return r.told(after, done), after
 	},
 }
 

@@ -16,6 +16,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
+
+	"synod.dev/synod/internal/freeport"
 )
 
 // fake remembers which keys were put and tells each watcher of every put, twice.
@@ -257,20 +259,18 @@ func TestCompactionIsOfAllThatIsPast(t *testing.T) {
 }
 
 func TestServerThatIsNotThereIsNamed(t *testing.T) {
-	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	nobody, err := freeport.Take(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := socket.Addr().String()
-	socket.Close()
-	target, err := Dial([]string{address}, 1, nil)
+	target, err := Dial(nobody, 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer target.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if err := target.Await(ctx); err == nil || !strings.Contains(err.Error(), address) || !strings.Contains(err.Error(), "connection refused") {
+	if err := target.Await(ctx); err == nil || !strings.Contains(err.Error(), nobody[0]) || !strings.Contains(err.Error(), "connection refused") {
 		t.Error(err)
 	}
 }

@@ -67,7 +67,7 @@ func (r *Relay) Serve(ctx context.Context, listener net.Listener) error {
 		case errors.Is(err, net.ErrClosed):
 			return err
 		}
-		r.Logger.Warn("cannot accept a connection", "reason", err.Error())
+		r.Logger.Warn("cannot accept a connection", "error", err)
 		select {
 		case <-time.After(acceptPause):
 		case <-ctx.Done():
@@ -155,7 +155,7 @@ func (r *Relay) judge(endpoint string, err error) {
 	r.mu.Unlock()
 	switch {
 	case err != nil && !was:
-		r.Logger.Warn("an endpoint cannot be reached: it is left aside for a while", "endpoint", endpoint, "for", r.RetryDelay, "reason", err.Error())
+		r.Logger.Warn("an endpoint cannot be reached: it is left aside for a while", "endpoint", endpoint, "for", r.RetryDelay, "error", err)
 	case err == nil && was:
 		r.Logger.Info("an endpoint can be reached again", "endpoint", endpoint)
 	}
