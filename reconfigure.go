@@ -47,7 +47,7 @@ var (
 	// ErrInvalidChange means that the change makes no membership; the text says why.
 	ErrInvalidChange = errors.New("synod: the change makes no membership")
 
-	// ErrQuorumAtRisk means that too few of those who would vote can be heard: the cluster would stand still.
+	// ErrQuorumAtRisk means that too few of those who would vote could be heard for an election timeout: the cluster would stand still.
 	ErrQuorumAtRisk = errors.New("synod: the change would leave no quorum that can be heard")
 
 	// ErrNoSuchMember and ErrMemberExists are about the member that is to be changed, or added.
@@ -60,7 +60,7 @@ var (
 	// ErrNotLearner means that the member to be promoted votes already, or will as soon as it has caught up.
 	ErrNotLearner = errors.New("synod: the member is no learner")
 
-	// ErrNotCaughtUp means that the member to be promoted has not come yet, cannot be heard, or is too far behind.
+	// ErrNotCaughtUp means that the member to be promoted has not come yet, or for an election timeout could not be heard or was too far behind.
 	ErrNotCaughtUp = errors.New("synod: the learner has not caught up")
 
 	// ErrRemoved means that this node is no member any more.
@@ -86,7 +86,7 @@ func (n *Node) Reconfigure(ctx context.Context, c Change) error {
 			return err
 		}
 	}
-	if err := n.judgeChange(c); err != nil {
+	if err := n.patiently(ctx, func() error { return n.judgeChange(c) }); err != nil {
 		return err
 	}
 	w := newChangeWaiter(c)
@@ -117,6 +117,26 @@ func (n *Node) confirmMembership(ctx context.Context) error {
 	default:
 		return err
 	}
+}
+
+// patiently asks again, as often as there are heartbeats in an election timeout, whether there still are too few who can be heard: one who has just come needs a while to be heard, and a heartbeat may be late.
+func (n *Node) patiently(ctx context.Context, judge func() error) error {
+	ticker := time.NewTicker(n.cfg.Heartbeat)
+	defer ticker.Stop()
+	for range n.cfg.ElectionTimeout / n.cfg.Heartbeat {
+		err := judge()
+		if !errors.Is(err, ErrQuorumAtRisk) && !errors.Is(err, ErrNotCaughtUp) {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return err
+		case <-n.done:
+			return err
+		}
+	}
+	return judge()
 }
 
 // lastWord returns the outcome of a change if it was known when the node ended: it may have ended for no other reason.
@@ -261,7 +281,7 @@ func (n *Node) PromoteMember(ctx context.Context, id paxos.NodeID) error {
 		case m.Incarnation == 0:
 			return nil, fmt.Errorf("%w: %x has not come yet", ErrNotCaughtUp, uint64(id))
 		}
-		if err := n.judgeLag(members[i]); err != nil {
+		if err := n.patiently(ctx, func() error { return n.judgeLag(members[i]) }); err != nil {
 			return nil, err
 		}
 		members[i].Roles, members[i].Invited = paxos.FullMember, 0

@@ -1,6 +1,7 @@
 package synod
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -125,6 +126,35 @@ func TestARemovalThatLeavesNoLiveQuorumIsRefused(t *testing.T) {
 	}
 	if err := c.nodes[0].RemoveMember(ctx, 3); err != nil {
 		t.Errorf("the dead one: %v", err)
+	}
+}
+
+func TestWhoCannotBeHeardIsGivenTheTimeOfAnElection(t *testing.T) {
+	const shortly, never = time.Millisecond, time.Hour
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, test := range map[string]struct {
+		ctx       context.Context
+		heartbeat time.Duration
+		answers   []error // the last one again and again
+		want      error
+		calls     int
+	}{
+		"heard at once":              {t.Context(), shortly, []error{nil}, nil, 1},
+		"heard at last":              {t.Context(), shortly, []error{ErrQuorumAtRisk, ErrNotCaughtUp, nil}, nil, 3},
+		"never heard":                {t.Context(), shortly, []error{ErrQuorumAtRisk}, ErrQuorumAtRisk, 11},
+		"refused for another reason": {t.Context(), shortly, []error{ErrQuorumAtRisk, ErrSuperseded}, ErrSuperseded, 2},
+		"the caller has left":        {over, never, []error{ErrQuorumAtRisk}, ErrQuorumAtRisk, 1},
+	} {
+		n := &Node{cfg: Config{Heartbeat: test.heartbeat, ElectionTimeout: 10 * test.heartbeat}, done: make(chan struct{})}
+		calls := 0
+		err := n.patiently(test.ctx, func() error {
+			calls++
+			return test.answers[min(calls, len(test.answers))-1]
+		})
+		if err != test.want || calls != test.calls {
+			t.Errorf("%s: %v after %d calls, want %v after %d", name, err, calls, test.want, test.calls)
+		}
 	}
 }
 

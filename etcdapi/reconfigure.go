@@ -80,31 +80,13 @@ func (s *clusterService) MemberPromote(ctx context.Context, r *pb.MemberPromoteR
 	if err := s.judge(ctx, s.mayPromote); err != nil {
 		return nil, err
 	}
-	if err := s.promote(ctx, id); err != nil {
+	if err := s.change(ctx, func(ctx context.Context) error { return s.node.PromoteMember(ctx, id) }); err != nil {
 		return nil, err
 	}
 	s.metrics.promotions.Inc()
 	s.logger.Info("member promoted", "peer", hexID(id))
 	return &pb.MemberPromoteResponse{Header: s.clusterHeader(), Members: s.memberList()}, nil
 }
-
-// promote waits for a learner that has come, and serves already, but has not been heard of yet.
-func (s *Server) promote(ctx context.Context, id paxos.NodeID) error {
-	for began := time.Now(); ; {
-		err := s.change(ctx, func(ctx context.Context) error { return s.node.PromoteMember(ctx, id) })
-		if m, _ := s.node.Membership().Member(id); err != rpctypes.ErrGRPCLearnerNotReady || m.Incarnation == 0 || time.Since(began) > promotionPatience {
-			return err
-		}
-		select {
-		case <-time.After(promotionPatience / 20):
-		case <-ctx.Done():
-			return err
-		}
-	}
-}
-
-// promotionPatience is more than it takes until a member that serves has been heard by all.
-const promotionPatience = time.Second
 
 // changeAnswers say how what became of a change of membership is told; answers has what they do not.
 var changeAnswers = []struct{ outcome, answer error }{

@@ -251,4 +251,12 @@ var membershipMutants = []Mutant{
 		New:  `c.Replaces > m.Latest.Epoch+10 {`,
 		Dies: unit("TestAChangeIsJudgedByWhatAnybodyWasTold"),
 	},
+	{
+		ID:     "late-heartbeat-refuses",
+		Breaks: "a change is not refused for one late heartbeat, or for one who has just come",
+		File:   "reconfigure.go", Func: "Node.patiently",
+		Old:  `for range n.cfg.ElectionTimeout / n.cfg.Heartbeat {`,
+		New:  `for range 0 {`,
+		Dies: unit("TestWhoCannotBeHeardIsGivenTheTimeOfAnElection"),
+	},
 }
