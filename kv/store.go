@@ -41,8 +41,9 @@ const (
 	defaultCacheBytes = 64 << 20
 	memTableBytes     = 16 << 20 // what of the log has to be executed again after a crash is at most memTablesMax of these
 	memTablesMax      = 3        // of which one is written to; with all of them full, writes wait for the disk
-	l0Threshold       = 8        // flushed tables are merged into the next level when there are half as many of them, one over another
-	l0Stop            = 24       // with so many of them writes wait for the merging
+	blockBytes        = 16 << 10 // of a table; while one is written Pebble holds a buffer of 32 KiB for each block of older versions' values, however small
+	l0Threshold       = 16       // flushed tables are merged into the next level when there are half as many of them, one over another
+	l0Stop            = 32       // with so many of them writes wait for the merging
 )
 
 // Store is etcd's key-value store as a synod.StateMachine. Apply, Advance and Applied belong to one goroutine, the
@@ -170,6 +171,7 @@ func (s *Store) options(cfg Config, memTable uint64) *pebble.Options {
 	}
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		opts.Levels[i].BlockSize = blockBytes
 	}
 	return opts
 }
