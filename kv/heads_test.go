@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestAHeadIsThatOfTheLastVersionWrittenOrNone puts heads of rising revisions and asks for any: what is found is what was put last, and it is not found only if eight others of its set have been written since.
+// TestAHeadIsThatOfTheLastVersionWrittenOrNone puts heads of rising revisions and asks for any: what is found is what was put last, and it is not found only if eight others have been written since.
 func TestAHeadIsThatOfTheLastVersionWrittenOrNone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := newHeads(1, 1<<rapid.IntRange(0, 3).Draw(t, "doublings"))
@@ -38,6 +38,24 @@ func TestAHeadIsThatOfTheLastVersionWrittenOrNone(t *testing.T) {
 			t.Fatal("found what was never put")
 		}
 	})
+}
+
+// TestHeadsOfAsManyKeysAsThereIsRoomForStay writes as many keys as three quarters of the places, again and again in the same order, which is the worst for sets that are full before others.
+func TestHeadsOfAsManyKeysAsThereIsRoomForStay(t *testing.T) {
+	const sets = 1 << 10
+	const keys = headWays * sets * 3 / 4
+	h := newHeads(1, sets)
+	missed := 0
+	for main := range int64(4 * keys) {
+		key := fmt.Append(nil, main%keys)
+		if _, ok := h.get(key); !ok && main >= 2*keys {
+			missed++
+		}
+		h.put(key, head{at: revision{main: main + 1}})
+	}
+	if missed > 2*keys/100 {
+		t.Errorf("%d of %d are not at hand when they are written again", missed, 2*keys)
+	}
 }
 
 // TestWhoWantsTheValueBeforeGetsIt though the head of the key is at hand.

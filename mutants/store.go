@@ -92,11 +92,9 @@ var storeMutants = []Mutant{
 	{
 		ID:     "heads-not-told-of-writes",
 		Breaks: "the head of a key that is kept at hand is that of the last version written",
-		File:   "kv/heads.go", Func: "heads.add",
-		Old: `	s.keys[i], s.heads[i] = key, written`,
-		New: `	if s.keys[i] != key {
-		s.keys[i], s.heads[i] = key, written
-	}`,
+		File:   "kv/heads.go", Func: "heads.put",
+		Old:  `		*found = written`,
+		New:  `		_ = found`,
 		Dies: unit("TestAHeadIsThatOfTheLastVersionWrittenOrNone"),
 	},
 	{
