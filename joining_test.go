@@ -217,9 +217,7 @@ func TestANodeThatIsNotInvitedWaitsAndHarmsNothing(t *testing.T) {
 	i := len(c.nodes)
 	c.place(7)
 	c.open(i)
-	if _, err := c.nodes[0].Propose(ctx, number(1)); err != nil {
-		t.Fatal(err)
-	}
+	c.propose(ctx, 0, number(1))
 	if c.nodes[i].Membership().Latest != nil {
 		t.Error("it has joined")
 	}
@@ -234,9 +232,7 @@ func TestCommandsOfAReplacedMemberAreNotTakenForThoseOfTheDiskBefore(t *testing.
 	c := newCluster(t, 3)
 	ctx := within(t, 60*time.Second)
 	for i := range uint64(50) {
-		if _, err := c.nodes[2].Propose(ctx, number(i)); err != nil {
-			t.Fatal(err)
-		}
+		c.propose(ctx, 2, number(i))
 	}
 	before := c.nodes[2].pending.last()
 	c.wipe(2)
@@ -244,9 +240,8 @@ func TestCommandsOfAReplacedMemberAreNotTakenForThoseOfTheDiskBefore(t *testing.
 		t.Fatal(err)
 	}
 	c.open(2)
-	place, err := c.nodes[2].Propose(ctx, number(1000))
-	if err != nil || place != 51 {
-		t.Errorf("its first command is said to be at place %v, %v", place, err)
+	if place, executed := c.propose(ctx, 2, number(1000)).(int), c.ledgers[2].snapshot(); executed[place-1] != 1000 {
+		t.Errorf("its first command is said to be at place %d, where %d is", place, executed[place-1])
 	}
 	if first := c.nodes[2].pending.last(); first-before <= 50 {
 		t.Errorf("it numbers its commands from %x on, and there are numbers up to %x in the log", first, before)
@@ -260,9 +255,7 @@ func TestCommandsOfAReplacedMemberAreNotTakenForThoseOfTheDiskBefore(t *testing.
 func TestCommandsThatWaitOnAFreshDiskHaveNumbersThatTheDiskBeforeNeverGaveOut(t *testing.T) {
 	c := newCluster(t, 3)
 	ctx, cancel := context.WithCancel(within(t, 60*time.Second))
-	if _, err := c.nodes[2].Propose(ctx, number(1)); err != nil {
-		t.Fatal(err)
-	}
+	c.propose(ctx, 2, number(1))
 	before := c.nodes[2].pending.last()
 	for i := range 2 {
 		c.close(i) // nobody is there who could refuse or invite it

@@ -123,6 +123,20 @@ func (c *cluster) close(i int) {
 	}
 }
 
+// propose has a node execute a command, and returns its result. While the machine is busy the leader may change at any time, and with it the outcome is unknown: so the command may be there more than once.
+func (c *cluster) propose(ctx context.Context, i int, command []byte) any {
+	c.t.Helper()
+	for {
+		result, err := c.nodes[i].Propose(ctx, command)
+		if err == nil {
+			return result
+		}
+		if !errors.Is(err, ErrUnknown) || ctx.Err() != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
 // freeAddress returns an address of which nobody else takes the port before the node listens, or while it is closed.
 func freeAddress(t *testing.T) string {
 	t.Helper()
@@ -324,9 +338,13 @@ func TestCloseLosesNothing(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3)
 	ctx := within(t, 60*time.Second)
+	acked := map[uint64]bool{}
 	for round := range 5 {
 		for i := range 20 {
-			if _, err := c.nodes[i%3].Propose(ctx, number(uint64(100*round+i))); err != nil {
+			v := uint64(100*round + i)
+			if _, err := c.nodes[i%3].Propose(ctx, number(v)); err == nil {
+				acked[v] = true
+			} else if !errors.Is(err, ErrUnknown) { // the leader may change
 				t.Fatal(err)
 			}
 		}
@@ -341,8 +359,14 @@ func TestCloseLosesNothing(t *testing.T) {
 		if err := node.Read(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if got := len(c.ledgers[i].snapshot()); got != 100 {
-			t.Errorf("node %d has %d commands of 100", i+1, got)
+		got := c.ledgers[i].snapshot()
+		for v := range acked {
+			if !slices.Contains(got, v) {
+				t.Errorf("node %d does not have command %d", i+1, v)
+			}
+		}
+		if len(got) > 100 || len(acked) < 80 {
+			t.Errorf("node %d has %d commands of 100, of which %d were acknowledged", i+1, len(got), len(acked))
 		}
 	}
 }
@@ -352,25 +376,24 @@ func TestAMemberThatWasAwayCatchesUp(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3)
 	ctx := within(t, 60*time.Second)
-	propose := func(node *Node, from, to int) {
+	last := 0
+	propose := func(from, to int) {
 		for i := from; i < to; i++ {
-			if _, err := node.Propose(ctx, append(number(uint64(i)), make([]byte, 100<<10)...)); err != nil {
-				t.Fatal(err)
-			}
+			last = c.propose(ctx, 0, append(number(uint64(i)), make([]byte, 100<<10)...)).(int)
 		}
 	}
-	propose(c.nodes[0], 0, 10)
+	propose(0, 10)
 	c.close(2)
 	if err := c.nodes[0].Read(ctx); err != nil { // whoever leads now, it is not that member
 		t.Fatal(err)
 	}
-	propose(c.nodes[0], 10, 310) // 30 MB: more than the core keeps in memory
+	propose(10, 310) // 30 MB: more than the core keeps in memory
 	c.open(2)
 	if err := c.nodes[2].Read(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if got := len(c.ledgers[2].snapshot()); got != 310 {
-		t.Errorf("it has %d commands of 310", got)
+	if got := len(c.ledgers[2].snapshot()); got < last {
+		t.Errorf("it has %d commands of %d", got, last)
 	}
 }
 
@@ -378,9 +401,7 @@ func TestAMemberWithAWipedDirectoryIsRefusedAndTheOthersGoOn(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3)
 	ctx := within(t, 30*time.Second)
-	if _, err := c.nodes[0].Propose(ctx, number(1)); err != nil {
-		t.Fatal(err)
-	}
+	c.propose(ctx, 0, number(1))
 	c.close(2)
 	if err := os.RemoveAll(c.dirs[2]); err != nil {
 		t.Fatal(err)
@@ -397,9 +418,7 @@ func TestAMemberWithAWipedDirectoryIsRefusedAndTheOthersGoOn(t *testing.T) {
 	if _, err := c.nodes[2].Propose(ctx, number(2)); !errors.Is(err, ErrFailed) {
 		t.Errorf("it answers %v", err)
 	}
-	if _, err := c.nodes[0].Propose(ctx, number(3)); err != nil {
-		t.Errorf("the others: %v", err)
-	}
+	c.propose(ctx, 0, number(3)) // the others go on
 }
 
 // Nothing is acknowledged once a sync has failed, and the node says why it stopped.

@@ -69,9 +69,7 @@ func TestOfTwoAdministratorsWhoRaceOneWinsAndTheOtherIsTold(t *testing.T) {
 			t.Fatalf("round %d: the one is told %v, the other %v", round, first, second)
 		}
 	}
-	if _, err := c.nodes[2].Propose(ctx, number(1)); err != nil {
-		t.Errorf("after the changes: %v", err)
-	}
+	c.propose(ctx, 2, number(1))
 }
 
 func TestAChangeThatCannotBeIsRefusedBeforeItIsAsked(t *testing.T) {

@@ -15,19 +15,16 @@ func TestAReplicaReadsWhatWasAcknowledgedAnywhere(t *testing.T) {
 	c := newClusterOfRoles(t, 0, 0, nil, full, full, full, replica)
 	ctx := within(t, time.Minute)
 	for i := range 100 {
-		if _, err := c.nodes[i%3].Propose(ctx, number(uint64(i))); err != nil {
-			t.Fatal(err)
-		}
+		place := c.propose(ctx, i%3, number(uint64(i))).(int)
 		if err := c.nodes[member3].Read(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if got := len(c.ledgers[member3].snapshot()); got != i+1 {
-			t.Fatalf("%d commands were acknowledged, and the replica has read %d", i+1, got)
+		if got := len(c.ledgers[member3].snapshot()); got < place {
+			t.Fatalf("a command is acknowledged at place %d, and the replica has read %d", place, got)
 		}
 	}
-	place, err := c.nodes[member3].Propose(ctx, number(100))
-	if err != nil || place != 101 {
-		t.Errorf("a command through the replica: %v, %v", place, err)
+	if place := c.propose(ctx, member3, number(100)).(int); c.ledgers[member3].snapshot()[place-1] != 100 {
+		t.Errorf("a command through the replica is said to be at place %d, where another one is", place)
 	}
 }
 
@@ -35,9 +32,7 @@ func TestAReplicaCountsInNoQuorum(t *testing.T) {
 	t.Parallel()
 	c := newClusterOfRoles(t, 0, 0, nil, full, full, full, replica, replica)
 	ctx := within(t, time.Minute)
-	if _, err := c.nodes[0].Propose(ctx, number(1)); err != nil {
-		t.Fatal(err)
-	}
+	c.propose(ctx, 0, number(1))
 	leader := c.leads()
 	c.close((leader + 1) % 3)
 	c.close((leader + 2) % 3)
@@ -85,15 +80,15 @@ func TestAGatewayForwardsAndKeepsNothing(t *testing.T) {
 	g := c.nodes[member3]
 	const commands = paxos.WindowDefault + 200
 	for i := range commands {
-		if result, err := g.Propose(ctx, number(uint64(i))); err != nil || result != nil {
-			t.Fatalf("command %d: %v, %v", i, result, err)
+		if result := c.propose(ctx, member3, number(uint64(i))); result != nil {
+			t.Fatalf("command %d: %v", i, result)
 		}
 	}
 	for i := range 3 {
 		if err := c.nodes[i].Read(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if got := c.ledgers[i].snapshot(); len(got) != commands || got[commands-1] != commands-1 {
+		if got := c.ledgers[i].snapshot(); len(got) < commands || got[len(got)-1] != commands-1 {
 			t.Fatalf("node %d has %d commands of %d", i+1, len(got), commands)
 		}
 	}
@@ -110,9 +105,7 @@ func TestAGatewayNeverLeadsAndFindsTheNextLeader(t *testing.T) {
 	c := newClusterOfRoles(t, 0, 0, nil, full, full, full, gateway)
 	ctx := within(t, time.Minute)
 	for round := range 3 {
-		if _, err := c.nodes[member3].Propose(ctx, number(uint64(round))); err != nil {
-			t.Fatal(err)
-		}
+		c.propose(ctx, member3, number(uint64(round)))
 		leader := c.leads()
 		if leader == member3 {
 			t.Fatal("the gateway leads")

@@ -220,9 +220,7 @@ func TestAllMembersAreReplacedOneByOneUnderLoad(t *testing.T) {
 		c.open(i)
 	}
 	for _, i := range alive {
-		if _, err := c.nodes[i].Propose(ctx, number(uint64(1<<60+i))); err != nil {
-			t.Errorf("after the restart: %v", err)
-		}
+		c.propose(ctx, i, number(uint64(1<<60+i)))
 	}
 }
 

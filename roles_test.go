@@ -135,9 +135,7 @@ func TestQuorumsOfTheirOwnSizesDecideWhatItTakes(t *testing.T) {
 	t.Parallel()
 	c := newClusterOfRoles(t, 3, 2, nil, full, full, full, full)
 	ctx := within(t, time.Minute)
-	if _, err := c.nodes[0].Propose(ctx, number(1)); err != nil {
-		t.Fatal(err)
-	}
+	c.propose(ctx, 0, number(1))
 	leader := c.leads()
 	a, b := (leader+1)%4, (leader+2)%4
 	c.close(a)
