@@ -151,6 +151,7 @@ func freeAddress(t *testing.T) string {
 type link struct {
 	listener net.Listener
 	target   string
+	held     sync.RWMutex // with the lock held nothing passes
 	mu       sync.Mutex
 	open     map[net.Conn]bool
 	ended    sync.WaitGroup
@@ -201,12 +202,30 @@ func (l *link) accept() {
 }
 
 func (l *link) pass(from, to net.Conn) {
-	io.Copy(to, from)
+	io.Copy(gate{&l.held, to}, from)
 	from.Close()
 	to.Close()
 	l.mu.Lock()
 	delete(l.open, from)
 	l.mu.Unlock()
+}
+
+// hold lets nothing pass for a while.
+func (l *link) hold(d time.Duration) {
+	l.held.Lock()
+	time.AfterFunc(d, l.held.Unlock)
+}
+
+// gate writes while nobody holds it.
+type gate struct {
+	held *sync.RWMutex
+	to   io.Writer
+}
+
+func (g gate) Write(p []byte) (int, error) {
+	g.held.RLock()
+	defer g.held.RUnlock()
+	return g.to.Write(p)
 }
 
 // cut breaks about a share of the connections.

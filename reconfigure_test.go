@@ -163,20 +163,25 @@ func TestAChangeIsJudgedByWhatAnybodyWasTold(t *testing.T) {
 	for _, n := range c.nodes {
 		await(t, "it hears everybody", func() bool { return len(n.heard()) == 3 })
 	}
-	for round := range 9 {
-		a, b, d := c.nodes[round%3], c.nodes[(round+1)%3], c.nodes[(round+2)%3]
+	const late = 50 * time.Millisecond
+	for round := range 4 {
+		leader := c.leads()
+		second, third := (leader+1+round%2)%3, (leader+2-round%2)%3
+		a, b, d := c.nodes[leader], c.nodes[second], c.nodes[third]
 		id := paxos.NodeID(100 + round)
+		c.links[second].hold(late)
 		if err := a.AddMember(ctx, id, "127.0.0.1:1", paxos.Learner); err != nil {
 			t.Fatal(err)
 		}
 		if err := b.UpdateMember(ctx, id, "127.0.0.1:2"); err != nil {
-			t.Errorf("round %d: a change of whom another node has added: %v", round, err)
+			t.Fatalf("round %d: a change of whom another node has added: %v", round, err)
 		}
 		latest := awaitMembership(t, a, "the member has another address, and that is in force", func(m Membership) bool {
 			member, _ := m.Member(id)
 			return settled(m) && member.Address == "127.0.0.1:2"
 		}).Latest
 		members := slices.DeleteFunc(slices.Clone(latest.Members), func(m paxos.Member) bool { return m.ID == id })
+		c.links[third].hold(late)
 		if err := a.Reconfigure(ctx, changeOf(latest, members)); err != nil {
 			t.Fatal(err)
 		}
