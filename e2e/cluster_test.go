@@ -334,14 +334,16 @@ func (p *process) exitCode() int {
 	return p.command.ProcessState.ExitCode()
 }
 
-// lastLine is the last thing the process said.
-func (p *process) lastLine() string {
+// lastLine is the last thing that the process said beside its log, in which a request may come that ends with it.
+func (p *process) lastLine() (last string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.lines) == 0 {
-		return ""
+	for _, line := range p.lines {
+		if !strings.HasPrefix(line, "{") {
+			last = line
+		}
 	}
-	return p.lines[len(p.lines)-1]
+	return last
 }
 
 func (p *process) tail() string {

@@ -187,13 +187,13 @@ func (m *member) join(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		}
-		if m.node.Status().Transfer == nil { // else the log says how far that has come
-			m.logger.Warn("no quorum yet: start the members that are not heard; they must reach each other, and a new cluster needs all its founders", "not-heard", m.notHeard())
-		}
 		select {
 		case <-m.node.Done():
 			return m.node.Err()
 		default:
+		}
+		if m.node.Status().Transfer == nil { // else the log says how far that has come
+			m.logger.Warn("no quorum yet: start the members that are not heard; they must reach each other, and a new cluster needs all its founders", "not-heard", m.notHeard())
 		}
 	}
 }
