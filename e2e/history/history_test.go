@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/anishathalye/porcupine"
 )
 
 const searchLimit = 10 * time.Second
@@ -270,6 +272,69 @@ func TestManyDeletesOfUnknownOutcomeAreJudgedSoon(t *testing.T) {
 	}
 	if err := Linearizable(s.ops, s.log, searchLimit); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestReadsThatTookLongAreJudgedSoon: a member is asked for reads and stops; they return after many other requests. One of them comes before a write that
+// nobody was told of and that began first, all others come last.
+func TestReadsThatTookLongAreJudgedSoon(t *testing.T) {
+	const long, requests = 25, 1000
+	var s story
+	now := state{revision: firstRevision - 1}
+	ask := func(op Op) {
+		s.execute(&now, &op, int(op.Key[0]-'a'))
+		s.ops = append(s.ops, op)
+	}
+	read := Op{Kind: Get, Key: "a", Call: 1, Return: 20 * requests, Outcome: Acknowledged}
+	ask(read)
+	ask(Op{Kind: Put, Key: "a", Value: "untold", Call: 0, Return: 20 * requests, Outcome: Unknown})
+	for i := range requests {
+		ask(Op{Kind: Put, Key: "b", Value: fmt.Sprint(i), Call: time.Duration(10*i + 10), Return: time.Duration(10*i + 45), Outcome: Acknowledged})
+	}
+	for range long {
+		ask(read)
+	}
+	if errs := Check(s.ops, s.log); errs != nil {
+		t.Errorf("the witness: %v", errs)
+	}
+	if err := Linearizable(s.ops, s.log, searchLimit); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNoOrderIsLost: what narrow takes away decides nothing. Short histories, true and corrupted, are judged as Porcupine alone judges them.
+func TestNoOrderIsLost(t *testing.T) {
+	verdicts := map[bool]int{}
+	for seed := range uint64(3000) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		s := tell(seed, 4, 12)
+		if seed%2 == 0 {
+			for range 3 {
+				corrupted := &s.ops[random.IntN(len(s.ops))]
+				switch random.IntN(4) {
+				case 0:
+					corrupted.Revision += int64(random.IntN(3) - 1)
+				case 1:
+					corrupted.Return = corrupted.Call + 1
+				case 2:
+					corrupted.Call = corrupted.Return - 1
+				case 3:
+					corrupted.Call, corrupted.Return = corrupted.Call+10, corrupted.Return+10
+				}
+			}
+		}
+		asked, err := search(s.ops, s.log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		alone := porcupine.CheckOperations(model, asked)
+		if narrowed := Linearizable(s.ops, s.log, searchLimit) == nil; narrowed != alone {
+			t.Fatalf("seed %d: narrowed %v, alone %v: %+v", seed, narrowed, alone, s.ops)
+		}
+		verdicts[alone]++
+	}
+	if verdicts[true] < 1000 || verdicts[false] < 500 {
+		t.Errorf("true and false: %v, so too little was checked", verdicts)
 	}
 }
 

@@ -29,9 +29,29 @@ type request struct {
 // Linearizable looks for an order of the requests, within their real time, in which a store would have answered as it did. The chosen log tells
 // only what became of writes of unknown outcome: without that the search would have to try them everywhere. To run out of time is an error, too.
 func Linearizable(ops []Op, log []Command, limit time.Duration) error {
+	asked, err := search(ops, log)
+	switch {
+	case err != nil:
+		return err
+	case !narrow(asked):
+		return errNoOrder
+	}
+	switch porcupine.CheckOperationsTimeout(model, asked, limit) {
+	case porcupine.Ok:
+		return nil
+	case porcupine.Illegal:
+		return errNoOrder
+	}
+	return fmt.Errorf("no order of %d requests was found within %v, nor that there is none; ask for fewer at a time", len(asked), limit)
+}
+
+var errNoOrder = errors.New("no order of the requests explains their answers")
+
+// search returns what Porcupine has to order.
+func search(ops []Op, log []Command) ([]porcupine.Operation, error) {
 	s, err := replay(log)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	places := map[string]int{}
 	var asked []porcupine.Operation
@@ -47,15 +67,62 @@ func Linearizable(ops []Op, log []Command, limit time.Duration) error {
 		asked = append(asked, porcupine.Operation{Input: request{&op, places[op.Key]}, Call: int64(op.Call), Return: end})
 	}
 	if len(places) > KeysMax {
-		return fmt.Errorf("a history of %d keys cannot be judged; use at most %d", len(places), KeysMax)
+		return nil, fmt.Errorf("a history of %d keys cannot be judged; use at most %d", len(places), KeysMax)
 	}
-	switch porcupine.CheckOperationsTimeout(model, asked, limit) {
-	case porcupine.Ok:
-		return nil
-	case porcupine.Illegal:
-		return errors.New("no order of the requests explains their answers")
+	return asked, nil
+}
+
+// narrow takes from each request's time what no order can use, and reports whether something is left of all of them. The model lets revisions
+// only grow, so every order that it accepts has the requests by the revisions that their clients were told, and first of those with one revision
+// the write that made it. So a request happens after all that come before it by that have begun, and before any that comes after it has returned.
+// Without this the search tries a write before a read that took long and must come first, goes on until that read returns,
+// and then leaves out each set of the reads between them.
+func narrow(asked []porcupine.Operation) bool {
+	slices.SortStableFunc(asked, func(a, b porcupine.Operation) int { return cmp.Compare(rank(a), rank(b)) })
+	last := int64(math.MinInt64)
+	for same := range chunks(asked) {
+		begun := last
+		for i := range same {
+			begun = max(begun, same[i].Call)
+			same[i].Call = max(same[i].Call, last)
+		}
+		last = begun
 	}
-	return fmt.Errorf("no order of %d requests was found within %v, nor that there is none; ask for fewer at a time", len(asked), limit)
+	first := int64(math.MaxInt64)
+	for _, same := range slices.Backward(slices.Collect(chunks(asked))) {
+		returned := first
+		for i := range same {
+			returned = min(returned, same[i].Return)
+			same[i].Return = min(same[i].Return, first)
+		}
+		first = returned
+	}
+	return !slices.ContainsFunc(asked, func(o porcupine.Operation) bool { return o.Call > o.Return })
+}
+
+// rank orders requests as every order that the model accepts has them.
+func rank(o porcupine.Operation) int64 {
+	r := o.Input.(request)
+	if r.Kind == Put || r.writes() && r.Done {
+		return 2 * r.Revision
+	}
+	return 2*r.Revision + 1
+}
+
+// chunks yields the requests of each rank.
+func chunks(asked []porcupine.Operation) func(yield func([]porcupine.Operation) bool) {
+	return func(yield func([]porcupine.Operation) bool) {
+		for begin := 0; begin < len(asked); {
+			end := begin + 1
+			for end < len(asked) && rank(asked[end]) == rank(asked[begin]) {
+				end++
+			}
+			if !yield(asked[begin:end]) {
+				return
+			}
+			begin = end
+		}
+	}
 }
 
 // resolve says until when op may have happened, and what its client would have been told if it was not; counts is false if op says nothing.
