@@ -127,7 +127,7 @@ func (w *writer) replace(v *version, prior version, before head) error {
 	if err := w.changeRows.Set(w.row, w.value, nil); err != nil {
 		return err
 	}
-	w.db.newest.put(v)
+	w.db.newest.wrote(v, w.notes.on) // who takes notes wants the value of the version before
 	w.heads.put(v.key, written)
 	if !prior.live && w.known.create(v.key) { // of one that is deleted the rows may be gone, and a tombstone be at hand all the same
 		w.store.sweeper.nudge()

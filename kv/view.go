@@ -54,7 +54,11 @@ func (v *view) get(key []byte, main int64) (version, error) {
 	if v.known.lacks(key) {
 		return version{}, nil
 	}
-	return v.getAt(key, revision{main, maxSub})
+	ver, err := v.getAt(key, revision{main, maxSub})
+	if err == nil && ver.at != (revision{}) && main == v.revision {
+		v.db.newest.found(&ver, main)
+	}
+	return ver, err
 }
 
 // newest returns the newest version of key. If its value is not wanted, it may be without.

@@ -71,12 +71,34 @@ var storeMutants = []Mutant{
 	{
 		ID:     "newest-not-told-of-writes",
 		Breaks: "the newest version of a key that is kept at hand is the last one written",
-		File:   "kv/newest.go", Func: "newest.put",
-		Old: `	n.add(string(v.key), kept)`,
-		New: `	if _, known := n.young[string(v.key)]; !known {
-		n.add(string(v.key), kept)
-	}`,
+		File:   "kv/newest.go", Func: "newest.wrote",
+		Old:  `	if s.drop(v.key) || wanted {`,
+		New:  `	if wanted {`,
 		Dies: unit("TestNewestIsTheLastVersionWrittenOrNothing"),
+	},
+	{
+		ID:     "older-generation-not-told-of-writes",
+		Breaks: "the newest version of a key that is kept at hand is the last one written, in whichever generation it is",
+		File:   "kv/newest.go", Func: "newest.wrote",
+		Old:  `	delete(s.old, string(v.key))`,
+		New:  ``,
+		Dies: unit("TestNewestIsTheLastVersionWrittenOrNothing"),
+	},
+	{
+		ID:     "newest-found-before-a-write",
+		Breaks: "what a reader has found is kept at hand only if nothing has been written in its place meanwhile",
+		File:   "kv/newest.go", Func: "newest.found",
+		Old:  `	if s.written[mark] <= main {`,
+		New:  `	if s.written[mark] >= 0 {`,
+		Dies: unit("TestNewestIsTheLastVersionWrittenOrNothing"),
+	},
+	{
+		ID:     "newest-of-the-past",
+		Breaks: "what who reads the past has found is not kept at hand as the newest version",
+		File:   "kv/view.go", Func: "view.get",
+		Old:  `main == v.revision`,
+		New:  `true`,
+		Dies: unit("TestWhatThePastShowsIsNotKeptAsTheNewest"),
 	},
 	{
 		ID:     "damage-hidden-by-what-comes-of-it",
@@ -95,6 +117,14 @@ var storeMutants = []Mutant{
 		File:   "kv/heads.go", Func: "heads.put",
 		Old:  `		*found = written`,
 		New:  `		_ = found`,
+		Dies: unit("TestAHeadIsThatOfTheLastVersionWrittenOrNone"),
+	},
+	{
+		ID:     "head-in-one-set-only",
+		Breaks: "a key that has a head has one, whichever of its two sets it is in",
+		File:   "kv/heads.go", Func: "heads.find",
+		Old:  `	for _, half := range key {`,
+		New:  `	for _, half := range key[:1] {`,
 		Dies: unit("TestAHeadIsThatOfTheLastVersionWrittenOrNone"),
 	},
 	{
