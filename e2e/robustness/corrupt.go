@@ -58,14 +58,25 @@ func longWatch(reports []report.ClientReport) (*model.WatchOperation, int) {
 	return nil, 0
 }
 
-// dropChosenWrite takes the last put before the end out of the log.
+// dropChosenWrite takes out of the log the last put that was acknowledged, but for the one that ends the history.
 func dropChosenWrite(reports []report.ClientReport, log []model.EtcdRequest) ([]report.ClientReport, []model.EtcdRequest) {
-	for i, r := range slices.Backward(log[:len(log)-1]) {
-		if r.Type == model.Txn && len(r.Txn.Conditions) == 0 && r.Txn.OperationsOnSuccess[0].Type == model.PutOperation && r.Txn.OperationsOnSuccess[0].Put.LeaseID == 0 {
-			return reports, slices.Delete(log, i, i+1)
+	last, revision := -1, int64(0)
+	for _, r := range reports {
+		for _, op := range r.KeyValue {
+			request, answer := op.Input.(model.EtcdRequest), op.Output.(model.MaybeEtcdResponse)
+			if answer.Error != "" || !puts(request, answer) || answer.Revision <= revision {
+				continue
+			}
+			name := nameOf(request)
+			if i := slices.IndexFunc(log[:len(log)-1], func(r model.EtcdRequest) bool { return nameOf(r) == name }); i >= 0 {
+				last, revision = i, answer.Revision
+			}
 		}
 	}
-	return nil, nil
+	if last < 0 {
+		return nil, nil
+	}
+	return reports, slices.Delete(log, last, last+1)
 }
 
 // swapReads gives the last read of one key and the first the other's answer.
