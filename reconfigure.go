@@ -133,7 +133,7 @@ func (n *Node) patiently(ctx context.Context, judge func() error) error {
 		case <-ctx.Done():
 			return err
 		case <-n.done:
-			return err
+			return n.ended()
 		}
 	}
 	return judge()

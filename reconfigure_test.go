@@ -131,20 +131,24 @@ func TestWhoCannotBeHeardIsGivenTheTimeOfAnElection(t *testing.T) {
 	const shortly, never = time.Millisecond, time.Hour
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
+	open, closed := make(chan struct{}), make(chan struct{})
+	close(closed)
 	for name, test := range map[string]struct {
 		ctx       context.Context
+		done      chan struct{} // of the node
 		heartbeat time.Duration
 		answers   []error // the last one again and again
 		want      error
 		calls     int
 	}{
-		"heard at once":              {t.Context(), shortly, []error{nil}, nil, 1},
-		"heard at last":              {t.Context(), shortly, []error{ErrQuorumAtRisk, ErrNotCaughtUp, nil}, nil, 3},
-		"never heard":                {t.Context(), shortly, []error{ErrQuorumAtRisk}, ErrQuorumAtRisk, 11},
-		"refused for another reason": {t.Context(), shortly, []error{ErrQuorumAtRisk, ErrSuperseded}, ErrSuperseded, 2},
-		"the caller has left":        {over, never, []error{ErrQuorumAtRisk}, ErrQuorumAtRisk, 1},
+		"heard at once":              {t.Context(), open, shortly, []error{nil}, nil, 1},
+		"heard at last":              {t.Context(), open, shortly, []error{ErrQuorumAtRisk, ErrNotCaughtUp, nil}, nil, 3},
+		"never heard":                {t.Context(), open, shortly, []error{ErrQuorumAtRisk}, ErrQuorumAtRisk, 11},
+		"refused for another reason": {t.Context(), open, shortly, []error{ErrQuorumAtRisk, ErrSuperseded}, ErrSuperseded, 2},
+		"the caller has left":        {over, open, never, []error{ErrQuorumAtRisk}, ErrQuorumAtRisk, 1},
+		"the node ends meanwhile":    {t.Context(), closed, never, []error{ErrQuorumAtRisk}, ErrClosed, 1},
 	} {
-		n := &Node{cfg: Config{Heartbeat: test.heartbeat, ElectionTimeout: 10 * test.heartbeat}, done: make(chan struct{})}
+		n := &Node{cfg: Config{Heartbeat: test.heartbeat, ElectionTimeout: 10 * test.heartbeat}, done: test.done}
 		calls := 0
 		err := n.patiently(test.ctx, func() error {
 			calls++
