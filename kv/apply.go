@@ -91,13 +91,14 @@ func (s *Store) Advance(slot paxos.Slot) {
 // writer executes commands into one batch. Its view is the store as the commands so far have left it.
 type writer struct {
 	view
-	store *Store
-	batch *pebble.Batch       // indexed: commands see what those before have written
-	state state               // what commit will write; the revisions are the view's
-	subs  uint32              // changes made by the command that is being executed
-	dirty map[string]struct{} // first keys of the buckets to be written anew
-	row   []byte              // scratch
-	value []byte              // scratch
+	store  *Store
+	number uint64              // no other writer of the store has it
+	batch  *pebble.Batch       // indexed: commands see what those before have written
+	state  state               // what commit will write; the revisions are the view's
+	subs   uint32              // changes made by the command that is being executed
+	dirty  map[string]struct{} // first keys of the buckets to be written anew
+	row    []byte              // scratch
+	value  []byte              // scratch
 
 	changeRows *pebble.Batch // the rows of changes, which no command reads, in their order: apart, for such a run goes into Pebble's memtable without a search
 
@@ -111,10 +112,11 @@ type writer struct {
 
 // newWriter begins a batch. The caller holds s.mu until it has committed or discarded it.
 func (s *Store) newWriter() *writer {
+	s.writers++
 	b := s.db.NewIndexedBatch()
 	return &writer{
 		view:  view{reader: b, db: s.db, known: s.db.known, heads: s.db.heads, revision: s.state.revision, compacted: s.state.compacted, census: s.census, auth: s.auth, alarms: s.alarms},
-		store: s, batch: b, changeRows: s.db.NewBatch(), state: s.state, dirty: map[string]struct{}{}, notes: s.hub.notes(), leaseClock: s.leaseClock, size: s.size.Load(),
+		store: s, number: s.writers, batch: b, changeRows: s.db.NewBatch(), state: s.state, dirty: map[string]struct{}{}, notes: s.hub.notes(), leaseClock: s.leaseClock, size: s.size.Load(),
 	}
 }
 

@@ -85,11 +85,18 @@ func (w *writer) writeBuckets() error {
 	return nil
 }
 
-func (w *writer) countCreated(key []byte) error {
+// count adds to the bucket that key lies in, and returns what that has then.
+func (w *writer) count(key []byte, live, weight int64) bucket {
 	b, _, _, _ := w.census.find(string(key))
-	b.live++
-	b.weight++
-	w.setBucket(b)
+	w.census = w.census.counted(b.first, live, weight, w.number)
+	w.dirty[b.first] = struct{}{}
+	b.live += live
+	b.weight += weight
+	return b
+}
+
+func (w *writer) countCreated(key []byte) error {
+	b := w.count(key, 1, 1)
 	switch {
 	case b.weight <= bucketWeightMax:
 		return nil
@@ -121,9 +128,7 @@ func (w *writer) cut(b bucket) error {
 
 // countTombstone counts a key of which there is nothing but a tombstone. Only an import writes such.
 func (w *writer) countTombstone(key []byte) error {
-	b, _, _, _ := w.census.find(string(key))
-	b.weight++
-	w.setBucket(b)
+	b := w.count(key, 0, 1)
 	if b.weight <= bucketWeightMax {
 		return nil
 	}
@@ -132,9 +137,7 @@ func (w *writer) countTombstone(key []byte) error {
 
 // countDeleted leaves the weight alone: the tombstone, and what lies under it, are still there to be walked.
 func (w *writer) countDeleted(key []byte) {
-	b, _, _, _ := w.census.find(string(key))
-	b.live--
-	w.setBucket(b)
+	w.count(key, -1, 0)
 }
 
 // recount walks a bucket, whose weight is but an upper bound, and cuts it in two if it does hold more than half of what it may:

@@ -4,13 +4,14 @@ package kv
 // where the next begins; the census is a weight-balanced binary tree of them (Adams, "Efficient sets: a balancing act") in which
 // each node knows the sum below it, so that "how many before this key" is one walk down.
 //
-// A census is immutable: a change returns a new one that shares all but a path with the old, which readers may still hold.
+// A census is immutable once its writer has committed: a change returns a new one that shares all but a path with the old, which readers may still hold.
 // The nil census is empty. A store's census has at least the bucket that begins at the empty key.
 type census struct {
 	bucket
 	left, right *census
-	size        int   // buckets in this tree
-	sum         int64 // live keys in this tree
+	size        int    // buckets in this tree
+	sum         int64  // live keys in this tree
+	writer      uint64 // whose node it is alone as long as he has not committed; 0 is nobody's number
 }
 
 // bucket is one stretch of the key space.
@@ -90,6 +91,27 @@ func (c *census) with(b bucket) *census {
 		return balance(c.left, c.bucket, c.right.with(b))
 	}
 	return join(c.left, b, c.right)
+}
+
+// counted returns the census with so many more keys in the bucket that begins at first, which it has. It changes the nodes that are the writer's own, and makes others his, so that of many
+// keys that are created in one batch hardly one costs a copy.
+func (c *census) counted(first string, live, weight int64, writer uint64) *census {
+	if c.writer != writer {
+		own := *c
+		own.writer = writer
+		c = &own
+	}
+	c.sum += live
+	switch {
+	case first < c.first:
+		c.left = c.left.counted(first, live, weight, writer)
+	case first > c.first:
+		c.right = c.right.counted(first, live, weight, writer)
+	default:
+		c.live += live
+		c.weight += weight
+	}
+	return c
 }
 
 // without returns the census without the bucket that begins at first, if there is one.

@@ -55,12 +55,13 @@ type Store struct {
 	dead  func(error)
 
 	// mu is held by whoever writes: Apply for the whole call, the sweeper for one small step. Readers never take it.
-	mu     sync.Mutex
-	state  state
-	census *census
-	auth   *auth
-	alarms alarms
-	size   atomic.Int64 // written by the holder of mu alone
+	mu      sync.Mutex
+	state   state
+	census  *census
+	auth    *auth
+	alarms  alarms
+	writers uint64       // how many there have been
+	size    atomic.Int64 // written by the holder of mu alone
 
 	leaseClock time.Duration
 	expiry     *expiry

@@ -48,11 +48,11 @@ var pointOptions = pebble.IterOptions{LowerBound: []byte{spaceVersions}, UpperBo
 // get returns the newest version of key whose main revision is not above main; its at is zero if there is none.
 // The version's slices are valid until the next get.
 func (v *view) get(key []byte, main int64) (version, error) {
-	if ver, ok := v.db.newest.get(key, main); ok {
-		return ver, nil
-	}
 	if v.known.lacks(key) {
 		return version{}, nil
+	}
+	if ver, ok := v.db.newest.get(key, main); ok {
+		return ver, nil
 	}
 	ver, err := v.getAt(key, revision{main, maxSub})
 	if err == nil && ver.at != (revision{}) && main == v.revision {

@@ -120,6 +120,22 @@ var storeMutants = []Mutant{
 		Dies: unit("TestAHeadIsThatOfTheLastVersionWrittenOrNone"),
 	},
 	{
+		ID:     "committed-census-changed",
+		Breaks: "a census that readers may hold never changes",
+		File:   "kv/census.go", Func: "census.counted",
+		Old:  `	if c.writer != writer {`,
+		New:  `	if c.writer == 0 {`,
+		Dies: unit("TestCensusIsASortedListOfBuckets"),
+	},
+	{
+		ID:     "writers-of-one-number",
+		Breaks: "each writer has a number of its own, so that no census that was committed is its own",
+		File:   "kv/apply.go", Func: "Store.newWriter",
+		Old:  `	s.writers++`,
+		New:  `	s.writers = 1`,
+		Dies: unit("TestAReaderCountsWhatThereWasWhenItBegan"),
+	},
+	{
 		ID:     "head-in-one-set-only",
 		Breaks: "a key that has a head has one, whichever of its two sets it is in",
 		File:   "kv/heads.go", Func: "heads.find",
