@@ -390,6 +390,21 @@ func listenAddress(t testing.TB) string {
 	return addresses[0]
 }
 
+// insist makes a request, which may be executed twice, until its outcome is known, and returns what refuses it: a write through clientv3 ends without an outcome when the leader changes.
+func insist(t testing.TB, ask func(context.Context) error) (refused error) {
+	t.Helper()
+	eventually(t, "a request has an outcome", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), insistTimeout)
+		defer cancel()
+		refused = ask(ctx)
+		return !isSlow(refused)
+	})
+	return refused
+}
+
+// insistTimeout is longer than a member tries.
+const insistTimeout = 10 * time.Second
+
 // eventually waits for a condition that nobody announces.
 func eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
