@@ -238,7 +238,10 @@ func prove(c *cluster) {
 	c.t.Helper()
 	const proofs = 3
 	for i := range proofs {
-		if _, err := c.leader().api.Put(c.t.Context(), proofKey, strconv.Itoa(i)); err != nil {
+		if err := insist(c.t, func(ctx context.Context) error {
+			_, err := c.leader().api.Put(ctx, proofKey, strconv.Itoa(i))
+			return err
+		}); err != nil {
 			c.t.Fatal(err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -30,10 +31,12 @@ func TestPutsGoOnWhileManyLeasesEnd(t *testing.T) {
 	}
 	c := startClusterOf(t, program, 3)
 	bare := c.memory()
-	grantAll(t, c, *expiringFlag, *expiringTTLFlag)
+	for ttl, first := *expiringTTLFlag, 1; !grantAll(t, c, first, *expiringFlag, ttl); ttl, first = 2*ttl, first+*expiringFlag {
+		t.Logf("the first leases of a TTL of %d s have ended before all were granted", ttl)
+	}
 	t.Logf("memory of %d leases with a key each: %d KiB a member before, %d after", *expiringFlag, bare, c.memory())
 	left := func() int64 {
-		resp, err := c.members[0].api.Get(t.Context(), "leased/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		resp, err := c.members[0].api.Get(within(t), "leased/", clientv3.WithPrefix(), clientv3.WithCountOnly())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,66 +48,100 @@ func TestPutsGoOnWhileManyLeasesEnd(t *testing.T) {
 	c.agree()
 }
 
-// grantAll grants leases by many clients, each with a key, and renews all of them together.
-func grantAll(t *testing.T, c *cluster, count int, ttl int64) {
+// grantAll grants leases by many clients, each with a key, and renews all of them together. It reports whether that was done before the first of them ended; else none is left.
+func grantAll(t *testing.T, c *cluster, first, count int, ttl int64) bool {
 	t.Helper()
 	const clients = 64
-	var next atomic.Int64
+	next := atomic.Int64{}
+	next.Store(int64(first) - 1)
+	last := int64(first + count - 1)
+	var late atomic.Bool
 	var wait sync.WaitGroup
 	began := time.Now()
+	inTime := func() bool { return time.Since(began) < time.Duration(ttl)*time.Second }
 	for i := range clients {
 		api := c.members[i%len(c.members)].api
 		wait.Go(func() {
-			for id := next.Add(1); id <= int64(count); id = next.Add(1) {
-				_, err := pb.NewLeaseClient(api.ActiveConnection()).LeaseGrant(t.Context(), &pb.LeaseGrantRequest{ID: id, TTL: ttl})
-				if err == nil {
-					_, err = api.Put(t.Context(), fmt.Sprintf("leased/%d", id), "", clientv3.WithLease(clientv3.LeaseID(id)))
-				}
+			for id := next.Add(1); id <= last && !late.Load(); id = next.Add(1) {
+				err := insist(t, func(ctx context.Context) error {
+					_, err := pb.NewLeaseClient(api.ActiveConnection()).LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: id, TTL: ttl})
+					if err != nil && rpctypes.Error(err) != rpctypes.ErrLeaseExist { // by an earlier attempt
+						return err
+					}
+					_, err = api.Put(ctx, fmt.Sprintf("leased/%d", id), "", clientv3.WithLease(clientv3.LeaseID(id)))
+					return err
+				})
 				if err != nil {
-					t.Errorf("lease %d: %v", id, err)
-					return
+					if inTime() {
+						t.Errorf("lease %d: %v", id, err)
+					}
+					late.Store(true)
 				}
 			}
 		})
 	}
 	wait.Wait()
 	granted := time.Since(began)
-	stream, err := pb.NewLeaseClient(c.leader().api.ActiveConnection()).LeaseKeepAlive(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	for id := int64(first); id <= last && !late.Load(); {
+		renewed, ttls, err := renewAll(t, c.leader(), id, last)
+		if id += renewed; err != nil && !isSlow(err) {
+			t.Fatalf("a renewal: %v", err)
+		}
+		if slices.ContainsFunc(ttls, func(told int64) bool { return told != ttl }) {
+			if inTime() {
+				t.Fatalf("renewals tell TTLs of %v", slices.Compact(ttls))
+			}
+			late.Store(true)
+		}
 	}
+	if late.Load() {
+		eventually(t, "no lease is left", func() bool {
+			resp, err := c.members[0].api.Leases(within(t))
+			return err == nil && len(resp.Leases) == 0
+		})
+		return false
+	}
+	t.Logf("%d leases granted with a key each in %v, renewed within %v", count, granted.Round(time.Millisecond), (time.Since(began) - granted).Round(time.Millisecond))
+	return true
+}
+
+// renewAll renews leases over one stream, and returns how many of them before the stream ended, with the TTLs told.
+func renewAll(t *testing.T, m *member, first, last int64) (renewed int64, ttls []int64, err error) {
+	ctx, cancel := context.WithTimeout(t.Context(), insistTimeout)
+	defer cancel()
+	stream, err := pb.NewLeaseClient(m.api.ActiveConnection()).LeaseKeepAlive(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	var wait sync.WaitGroup
+	defer wait.Wait()
 	wait.Go(func() {
-		for id := range count {
-			if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(id + 1)}); err != nil {
+		for id := first; id <= last; id++ {
+			if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: id}); err != nil {
 				return // Recv says why
 			}
 		}
 	})
-	for range count {
-		if resp, err := stream.Recv(); err != nil || resp.TTL != ttl {
-			t.Fatalf("a renewal: %v, %v", resp, err)
+	for range last - first + 1 {
+		resp, err := stream.Recv()
+		if err != nil {
+			return renewed, ttls, err
 		}
+		renewed++
+		ttls = append(ttls, resp.TTL)
 	}
-	wait.Wait()
-	t.Logf("%d leases granted with a key each in %v, renewed within %v", count, granted.Round(time.Millisecond), (time.Since(began) - granted).Round(time.Millisecond))
+	return renewed, ttls, nil
 }
 
 // timePuts puts as fast as one client can as long as a condition holds, which is looked at now and then, and sums up how long each took.
 func timePuts(t *testing.T, c *cluster, as func() bool) string {
 	t.Helper()
 	const lookEvery = 100
-	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
-	defer cancel()
 	var times []time.Duration
-	for i := 0; i%lookEvery != 0 || as(); i++ {
+	for i := 0; i == 0 || i%lookEvery != 0 || as(); i++ {
 		began := time.Now()
-		if _, err := c.members[i%len(c.members)].api.Put(ctx, "k", "v"); err != nil {
-			t.Fatal(err)
-		}
+		c.members[i%len(c.members)].put("k", "v")
 		times = append(times, time.Since(began))
-	}
-	if len(times) == 0 {
-		t.Fatal("no time for a single put: give a longer TTL")
 	}
 	slices.Sort(times)
 	at := func(percent int) time.Duration { return times[len(times)*percent/100].Round(10 * time.Microsecond) }

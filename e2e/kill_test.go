@@ -94,9 +94,7 @@ func TestClustersOfEverySizeFormAndServe(t *testing.T) {
 		t.Run(fmt.Sprintf("%d members", n), func(t *testing.T) {
 			c := startCluster(t, n)
 			for i, m := range c.members {
-				if _, err := m.api.Put(t.Context(), "key", m.name); err != nil {
-					t.Fatalf("put through %s: %v", m.name, err)
-				}
+				m.put("key", m.name)
 				other := c.members[(i+1)%n]
 				resp, err := other.api.Get(t.Context(), "key")
 				if err != nil {

@@ -2,14 +2,19 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
 
 // stepsUnderEtcdsTraffic is how many faults there are during one run of etcd's traffic.
 const stepsUnderEtcdsTraffic = 5
+
+// judgedWithin bounds one run of etcd's traffic, with what its validators take.
+const judgedWithin = 10 * time.Minute
 
 // TestEtcdsValidatorsAcceptWhatEtcdsTrafficSaw runs etcd's own robustness traffic against a cluster under faults and gives what its clients recorded to
 // etcd's own validators, together with the members' chosen log.
@@ -22,7 +27,9 @@ func TestEtcdsValidatorsAcceptWhatEtcdsTrafficSaw(t *testing.T) {
 			plan[len(plan)/2].process, plan[len(plan)/2].network = replacement, networkFault{} // what comes after befalls the new member, too
 			t.Logf("nemesis over %s, seed %d:\n%s", w.form(), *seedFlag, plan)
 			c.start()
-			command := exec.CommandContext(t.Context(), program, kind)
+			ctx, cancel := context.WithTimeout(t.Context(), judgedWithin)
+			defer cancel()
+			command := exec.CommandContext(ctx, program, kind)
 			command.SysProcAttr = boundToTest()
 			for _, m := range c.members {
 				command.Args = append(command.Args, m.client)
@@ -41,6 +48,14 @@ func TestEtcdsValidatorsAcceptWhatEtcdsTrafficSaw(t *testing.T) {
 				t.Fatal(err)
 			}
 			(&nemesis{t: t, cluster: c, network: w}).carryOut(plan)
+			for _, m := range c.members {
+				if err := insist(t, func(ctx context.Context) error {
+					_, err := m.api.Get(ctx, "a")
+					return err
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
 			fmt.Fprintln(input, "enough") // if it has ended, it has said why
 			said := bufio.NewScanner(output)
 			if said.Scan(); said.Text() != "recorded" {

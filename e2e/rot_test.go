@@ -68,9 +68,17 @@ func TestBytesThatRotUnderARunningMemberAreMadeGood(t *testing.T) {
 	for range *rotFlag {
 		l.awaitWrites(writesBetween)
 		m := c.members[rand.IntN(3)]
-		flip(t, filepath.Join(m.dir, "log", "vital"), int64(rand.IntN(4)*4096+rand.IntN(112)))
-		m.rotRecord("writer/")
-		m.awaitLine(`"kind":"vital"`)
+		vital := filepath.Join(m.dir, "log", "vital")
+		damaged := flip(t, vital, int64(rand.IntN(4)*4096+rand.IntN(112)))
+		segment, at := m.lastRecord("writer/")
+		l.awaitWrites(writesBetween) // so that its slot is known to be chosen and it is not written again
+		flip(t, segment, at)
+		eventually(t, m.name+" makes its vital state good", func() bool {
+			if !m.says(`"kind":"vital"`) && !damaged() { // a promise was written over it
+				damaged = flip(t, vital, int64(rand.IntN(4)*4096+rand.IntN(112)))
+			}
+			return m.says(`"kind":"vital"`)
+		})
 		m.awaitLine(`been made good","member":"` + m.idInLog() + `","kind":"record"`)
 		m.kill()
 		m.start()
@@ -89,8 +97,8 @@ func (m *member) idInLog() string {
 	return fmt.Sprintf("%x", resp.Header.MemberId)
 }
 
-// rotRecord changes a byte of the last record of the member's log that holds text.
-func (m *member) rotRecord(text string) {
+// lastRecord returns where in the member's log a text occurs last.
+func (m *member) lastRecord(text string) (segment string, at int64) {
 	m.t.Helper()
 	segments, err := filepath.Glob(filepath.Join(m.dir, "log", "*.log"))
 	if err != nil {
@@ -102,11 +110,11 @@ func (m *member) rotRecord(text string) {
 			m.t.Fatal(err)
 		}
 		if at := bytes.LastIndex(content, []byte(text)); at >= 0 {
-			flip(m.t, path, int64(at))
-			return
+			return path, int64(at)
 		}
 	}
 	m.t.Fatalf("%q is nowhere in the log of %s", text, m.name)
+	return "", 0
 }
 
 // rot changes a random byte of a random file that is no zero, or any if there is none, and says which.
@@ -132,7 +140,8 @@ func rot(t *testing.T, pattern string) (path string, offset int64) {
 	return path, offset
 }
 
-func flip(t testing.TB, path string, offset int64) {
+// flip changes one bit of a file. What it returns reports whether the byte is still what it has become.
+func flip(t testing.TB, path string, offset int64) (still func() bool) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -146,6 +155,13 @@ func flip(t testing.TB, path string, offset int64) {
 	b[0] ^= 1 << rand.IntN(8)
 	if _, err := f.WriteAt(b, offset); err != nil {
 		t.Fatal(err)
+	}
+	return func() bool {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return content[offset] == b[0]
 	}
 }
 

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -85,9 +84,7 @@ func writeBulk(t testing.TB, m *member) {
 				value := make([]byte, bulkBytes)
 				random := rand.NewChaCha8([32]byte{byte(n), byte(n >> 8)})
 				random.Read(value) // never fails
-				if _, err := m.api.Put(t.Context(), fmt.Sprintf("bulk-%06d", n), string(value)); err != nil {
-					t.Errorf("put %d: %v", n, err)
-				}
+				m.put(fmt.Sprintf("bulk-%06d", n), string(value))
 			}
 		})
 	}
@@ -104,13 +101,8 @@ func measurePuts(m *member, enough func() bool) (took []time.Duration) {
 	defer ticker.Stop()
 	for !enough() {
 		<-ticker.C
-		ctx, cancel := context.WithTimeout(m.t.Context(), patience)
 		began := time.Now()
-		_, err := m.api.Put(ctx, "small", "value")
-		cancel()
-		if err != nil {
-			m.t.Errorf("put: %v", err)
-		}
+		m.put("small", "value")
 		took = append(took, time.Since(began))
 	}
 	slices.Sort(took)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -20,6 +21,8 @@ import (
 const (
 	// trafficKeys is how many keys the traffic goes round.
 	trafficKeys = 10
+	// finalAttempts is how often the last write is attempted: a leader may change at any time.
+	finalAttempts = 10
 	// patience bounds the time until every member's watch has seen everything.
 	patience = time.Minute
 )
@@ -92,10 +95,15 @@ func (r *etcdTraffic) request(ctx context.Context, set *client.ClientSet, during
 	close(finish)
 	running.Wait()
 	final, err := set.NewClient(r.endpoints)
-	if err == nil {
-		_, err = final.Put(ctx, "tombstone", "true")
+	if err != nil {
+		return err
 	}
-	return err
+	for attempt := range finalAttempts {
+		if _, err = final.Put(ctx, "tombstone", strconv.Itoa(attempt)); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("the last write, attempted %d times: %w", finalAttempts, err)
 }
 
 // compact compacts now and then, as etcd's own loop does, up to a revision that is not there yet at most. Etcd's panics when the member that it asks is another one by then, which has not come as far.
