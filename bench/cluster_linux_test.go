@@ -27,7 +27,7 @@ func buildNothing(t *testing.T) string {
 func TestWhatAClusterDoesIsMetered(t *testing.T) {
 	runtime.LockOSThread() // members die with the thread that starts them
 	defer runtime.UnlockOSThread()
-	b := &bed{bin: buildNothing(t), work: t.TempDir(), scale: scale{seconds: 200 * time.Millisecond}}
+	b := &bed{bin: buildNothing(t), work: t.TempDir(), scale: scale{seconds: time.Second}}
 	if err := b.clear(); err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -105,7 +104,7 @@ func TestOneOfManyWritesRaisesTheAlarm(t *testing.T) {
 	first := make(chan error, 1)
 	go func() { first <- put(t.Context()) }()
 	<-entered
-	soon, cancel := context.WithTimeout(t.Context(), time.Second)
+	soon, cancel := context.WithTimeout(t.Context(), bound)
 	defer cancel()
 	if err := put(soon); !sameStatus(err, rpctypes.ErrGRPCNoSpace) {
 		t.Errorf("the second write waits for the first: %v", err)

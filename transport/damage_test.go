@@ -164,7 +164,7 @@ func TestBlackHoleIsNoticedAndWhatIsQueuedIsLetGo(t *testing.T) {
 		}
 		return piece, nil
 	}, func(cfg *Config, _ *recorder) {
-		cfg.IdleTimeout, cfg.HandshakeTimeout = 250*time.Millisecond, 250*time.Millisecond
+		cfg.IdleTimeout, cfg.HandshakeTimeout = 2*time.Second, 2*time.Second
 	})
 	await(t, a.connected, "connection")
 	swallowing.Store(true)
@@ -187,7 +187,7 @@ func TestBlackHoleIsNoticedAndWhatIsQueuedIsLetGo(t *testing.T) {
 func TestPeerThatStopsReadingDoesNotHoldTheQueueForEver(t *testing.T) {
 	release := make(chan struct{})
 	a, _ := pair(t, func(cfg *Config, r *recorder) {
-		cfg.IdleTimeout = 250 * time.Millisecond
+		cfg.IdleTimeout = 2 * time.Second
 		cfg.MaxFrameBytes, cfg.QueueBytes = 1<<20, 64<<20
 		r.receive = func(received) { <-release }
 	})

@@ -11,9 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"golang.org/x/sys/unix"
@@ -110,12 +110,16 @@ func TestEveryLogLineHasTheKeysOfEtcds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cut, cancel := context.WithTimeout(r.Context(), time.Millisecond)
-	if resp, err := http.DefaultClient.Do(r.WithContext(cut)); err == nil { // gRPC's gateway has something to say about it
-		resp.Body.Close()
-	}
-	cancel()
+	ctx, cancel := context.WithCancel(r.Context())
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		if resp, err := http.DefaultClient.Do(r.WithContext(ctx)); err == nil { // gRPC's gateway has something to say about it
+			resp.Body.Close()
+		}
+	})
 	p.await("gRPC says")
+	cancel()
+	watch.Wait()
 	p.stops()
 	for line := range strings.Lines(p.output()) {
 		var entry struct{ Level, TS, Caller, Msg string }
