@@ -72,8 +72,8 @@ func search(ops []Op, log []Command) ([]porcupine.Operation, error) {
 	return asked, nil
 }
 
-// narrow takes from each request's time what no order can use, and reports whether something is left of all of them. The model lets revisions
-// only grow, so every order that it accepts has the requests by the revisions that their clients were told, and first of those with one revision
+// narrow takes from each request's time what no order can use, and reports whether something is left of all of them.
+// Afterwards they are in the order of real time, but no longer those of a clock. The model lets revisions only grow, so every order that it accepts has the requests by the revisions that their clients were told, and first of those with one revision
 // the write that made it. So a request happens after all that come before it by that have begun, and before any that comes after it has returned.
 // Without this the search tries a write before a read that took long and must come first, goes on until that read returns,
 // and then leaves out each set of the reads between them.
@@ -97,7 +97,21 @@ func narrow(asked []porcupine.Operation) bool {
 		}
 		first = returned
 	}
-	return !slices.ContainsFunc(asked, func(o porcupine.Operation) bool { return o.Call > o.Return })
+	if slices.ContainsFunc(asked, func(o porcupine.Operation) bool { return o.Call > o.Return }) {
+		return false
+	}
+	order(asked)
+	return true
+}
+
+// order has of requests that begin at the same time, as narrowed ones do, the one of lower rank begin first, and changes nothing else. The search tries first what begins
+// first, and would else go past reads that wait together, and leave out each set of them.
+func order(asked []porcupine.Operation) {
+	n := int64(len(asked))
+	for i := range asked {
+		asked[i].Call = asked[i].Call*n + int64(i)
+		asked[i].Return = min(asked[i].Return, math.MaxInt64/n-1)*n + n - 1
+	}
 }
 
 // rank orders requests as every order that the model accepts has them.
