@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -25,7 +26,11 @@ func (s *slowness) Error() string {
 
 // isSlow reports whether an error tells of a server that is too busy, or gone, rather than of the request.
 func isSlow(err error) bool {
-	switch status.Code(err) {
+	code := status.Code(err)
+	if known, ok := errors.AsType[rpctypes.EtcdError](err); ok { // of etcd's client, which no longer is a status
+		code = known.Code()
+	}
+	switch code {
 	case codes.DeadlineExceeded, codes.Unavailable:
 		return true
 	}
@@ -103,6 +108,28 @@ func (e *epochs) judge(slow, before *slowness, err error) error {
 		return fmt.Errorf("%d runs of %d epochs were broken; try again while the machine is less busy: %w", e.broken, e.number, err)
 	}
 	return nil
+}
+
+func TestSlownessIsToldFromARefusal(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		slow bool
+	}{
+		{nil, false},
+		{rpctypes.ErrGRPCLeaderChanged, true},
+		{rpctypes.ErrLeaderChanged, true}, // the same from etcd's client
+		{fmt.Errorf("put: %w", rpctypes.ErrTimeout), true},
+		{status.Error(codes.DeadlineExceeded, "late"), true},
+		{fmt.Errorf("put: %w", context.DeadlineExceeded), true},
+		{rpctypes.ErrTooManyRequests, true},
+		{rpctypes.ErrGRPCCompacted, false},
+		{rpctypes.ErrCompacted, false},
+		{errors.New("different"), false},
+	} {
+		if got := isSlow(c.err); got != c.slow {
+			t.Errorf("%v: slow is %v", c.err, got)
+		}
+	}
 }
 
 func TestAnEpochThatSlownessBrokeIsRunAgain(t *testing.T) {
