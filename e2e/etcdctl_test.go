@@ -73,19 +73,23 @@ var ctlScript = []ctlCommand{
 	{args: "alarm list"},
 }
 
+// ctlPatience has etcdctl wait for an answer for as long as these tests wait for anything, instead of seconds.
+var ctlPatience = []string{"--dial-timeout=" + patience.String(), "--command-timeout=" + patience.String(), "--keepalive-timeout=" + patience.String()}
+
 // TestEtcdctlSaysOfSynodWhatItSaysOfEtcd runs etcdctl's commands against each member of a real etcd cluster and of a Synod cluster, both of
 // three, and demands the same output and exit code.
 func TestEtcdctlSaysOfSynodWhatItSaysOfEtcd(t *testing.T) {
 	etcdctl := buildTool(t, "etcdctl", "go.etcd.io/etcd/etcdctl/v3")
-	etcd := startClusterOf(t, []string{buildEtcd(t)}, 3)
-	synod := startCluster(t, 3)
+	etcd := startLastingCluster(t, []string{buildEtcd(t)}, "--unsafe-no-fsync")
+	synod := startLastingCluster(t, serve())
 	etcd.awaitNames()
 	etcd.awaitStorageVersion()
 	synod.awaitNames()
 	for i := range 3 {
 		for _, command := range ctlScript {
 			for _, form := range []string{"simple", "json", "fields", "table"} {
-				args := command.expand(etcd.members[i].revision())
+				synod.revision()
+				args := command.expand(etcd.revision())
 				want := runEtcdctl(t, etcdctl, etcd.members[i], args, form, command.stdin)
 				got := runEtcdctl(t, etcdctl, synod.members[i], args, form, command.stdin)
 				if want != got {
@@ -97,6 +101,25 @@ func TestEtcdctlSaysOfSynodWhatItSaysOfEtcd(t *testing.T) {
 	synod.agree()
 }
 
+// lastingLeader has a leader last through pauses of some seconds, as on a busy machine. No lease is granted for less than one and a half times as long.
+const lastingLeader = "--election-timeout=10000"
+
+// startLastingCluster starts three members of which another one leads only by what a test does to them.
+func startLastingCluster(t testing.TB, program []string, flags ...string) *cluster {
+	t.Helper()
+	var places []place
+	for range 3 {
+		client, peer := listenAddress(t), listenAddress(t)
+		places = append(places, place{client, peer, client, peer})
+	}
+	c := newCluster(t, program, places)
+	for _, m := range c.members {
+		m.flags = append(append(m.flags, lastingLeader), flags...)
+	}
+	c.start()
+	return c
+}
+
 // expand fills in revisions.
 func (c ctlCommand) expand(now int64) string {
 	args := strings.ReplaceAll(c.args, "{now}", strconv.FormatInt(now, 10))
@@ -104,6 +127,15 @@ func (c ctlCommand) expand(now int64) string {
 		args = strings.ReplaceAll(args, fmt.Sprintf("{now-%d}", back), strconv.FormatInt(now-back, 10))
 	}
 	return args
+}
+
+// revision is the revision of the store, which all members have got to.
+func (c *cluster) revision() (revision int64) {
+	c.t.Helper()
+	for _, m := range c.members {
+		revision = m.revision()
+	}
+	return revision
 }
 
 // revision is the revision of the store now.
@@ -141,7 +173,8 @@ func (c *cluster) awaitStorageVersion() {
 // runEtcdctl returns what etcdctl printed and its exit code, without what cannot be the same of two clusters.
 func runEtcdctl(t *testing.T, etcdctl string, m *member, args, form, stdin string) string {
 	t.Helper()
-	c := exec.CommandContext(t.Context(), etcdctl, append(strings.Split(args, " "), "--endpoints="+m.client, "--write-out="+form)...)
+	flags := append(strings.Split(args, " "), "--endpoints="+m.client, "--write-out="+form)
+	c := exec.CommandContext(t.Context(), etcdctl, append(flags, ctlPatience...)...)
 	c.Stdin = strings.NewReader(stdin)
 	c.Env = append(os.Environ(), "ETCDCTL_API=3")
 	out, err := c.CombinedOutput()
