@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -17,30 +18,37 @@ const rootFlag = "--user=root:root's password"
 // guard gives a store leases, users, roles and an alarm, enforces all that, and goes on as root.
 func (m *member) guard() {
 	m.t.Helper()
-	ctx := m.t.Context()
-	must := func(_ any, err error) {
-		m.t.Helper()
-		if err != nil {
-			m.t.Fatal(err)
-		}
-	}
 	leases := pb.NewLeaseClient(m.api.ActiveConnection())
-	must(leases.LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: 7, TTL: leaseTTLStep}))
-	must(leases.LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: -7, TTL: leaseTTLMax}))
-	must(m.api.Put(ctx, "leased/b", "", clientv3.WithLease(7)))
-	must(m.api.Put(ctx, "leased/a", "", clientv3.WithLease(7)))
-	must(m.api.Put(ctx, "leased/was", "", clientv3.WithLease(7)))
-	must(m.api.Put(ctx, "leased/was", ""))
-	must(m.api.UserAdd(ctx, "root", "root's password"))
-	must(m.api.UserAdd(ctx, "alice", "alice's password"))
-	must(m.api.UserAddWithOptions(ctx, "nologin", "", &clientv3.UserAddOptions{NoPassword: true}))
-	must(m.api.RoleAdd(ctx, "keeper"))
-	must(m.api.RoleGrantPermission(ctx, "keeper", "key-", "key.", clientv3.PermissionType(authpb.Permission_READWRITE)))
-	must(m.api.RoleGrantPermission(ctx, "keeper", "leased/", "\x00", clientv3.PermissionType(authpb.Permission_READ)))
-	must(m.api.UserGrantRole(ctx, "alice", "keeper"))
-	must(m.api.UserGrantRole(ctx, "root", "root"))
-	must(pb.NewMaintenanceClient(m.api.ActiveConnection()).Alarm(ctx, &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: 5, Alarm: pb.AlarmType_NOSPACE}))
-	must(m.api.AuthEnable(ctx))
+	alarms := pb.NewMaintenanceClient(m.api.ActiveConnection())
+	m.accomplish(rpctypes.ErrLeaseExist, func(ctx context.Context) (any, error) {
+		return leases.LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: 7, TTL: leaseTTLStep})
+	})
+	m.accomplish(rpctypes.ErrLeaseExist, func(ctx context.Context) (any, error) {
+		return leases.LeaseGrant(ctx, &pb.LeaseGrantRequest{ID: -7, TTL: leaseTTLMax})
+	})
+	m.accomplish(nil, func(ctx context.Context) (any, error) { return m.api.Put(ctx, "leased/b", "", clientv3.WithLease(7)) })
+	m.accomplish(nil, func(ctx context.Context) (any, error) { return m.api.Put(ctx, "leased/a", "", clientv3.WithLease(7)) })
+	m.accomplish(nil, func(ctx context.Context) (any, error) { return m.api.Put(ctx, "leased/was", "", clientv3.WithLease(7)) })
+	m.accomplish(nil, func(ctx context.Context) (any, error) { return m.api.Put(ctx, "leased/was", "") })
+	m.accomplish(rpctypes.ErrUserAlreadyExist, func(ctx context.Context) (any, error) { return m.api.UserAdd(ctx, "root", "root's password") })
+	m.accomplish(rpctypes.ErrUserAlreadyExist, func(ctx context.Context) (any, error) { return m.api.UserAdd(ctx, "alice", "alice's password") })
+	m.accomplish(rpctypes.ErrUserAlreadyExist, func(ctx context.Context) (any, error) {
+		return m.api.UserAddWithOptions(ctx, "nologin", "", &clientv3.UserAddOptions{NoPassword: true})
+	})
+	m.accomplish(rpctypes.ErrRoleAlreadyExist, func(ctx context.Context) (any, error) { return m.api.RoleAdd(ctx, "keeper") })
+	m.accomplish(nil, func(ctx context.Context) (any, error) {
+		return m.api.RoleGrantPermission(ctx, "keeper", "key-", "key.", clientv3.PermissionType(authpb.Permission_READWRITE))
+	})
+	m.accomplish(nil, func(ctx context.Context) (any, error) {
+		return m.api.RoleGrantPermission(ctx, "keeper", "leased/", "\x00", clientv3.PermissionType(authpb.Permission_READ))
+	})
+	m.accomplish(nil, func(ctx context.Context) (any, error) { return m.api.UserGrantRole(ctx, "alice", "keeper") })
+	m.accomplish(nil, func(ctx context.Context) (any, error) { return m.api.UserGrantRole(ctx, "root", "root") })
+	m.accomplish(nil, func(ctx context.Context) (any, error) {
+		return alarms.Alarm(ctx, &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: 5, Alarm: pb.AlarmType_NOSPACE})
+	})
+	// Once users are enforced, nobody may ask for it again.
+	m.accomplish(rpctypes.ErrUserEmpty, func(ctx context.Context) (any, error) { return m.api.AuthEnable(ctx) })
 	m.api = m.as("root")
 }
 
@@ -65,20 +73,20 @@ func sameGuard(t *testing.T, a, b *member) {
 		t.Errorf("%s: alice may read all that is behind leased/: %v", b.name, err)
 	}
 	for _, key := range []string{"leased/a", "key.", "key"} {
-		if _, err := alice.Delete(ctx, key); !errors.Is(err, rpctypes.ErrPermissionDenied) {
+		if err := b.refusal(func(ctx context.Context) (any, error) { return alice.Delete(ctx, key) }); !errors.Is(err, rpctypes.ErrPermissionDenied) {
 			t.Errorf("%s: alice deletes %s: %v", b.name, key, err)
 		}
 	}
 	b.api = b.as("root")
-	if _, err := b.api.Put(ctx, "after", "1"); !errors.Is(err, rpctypes.ErrNoSpace) {
+	if err := b.refusal(func(ctx context.Context) (any, error) { return b.api.Put(ctx, "after", "1") }); !errors.Is(err, rpctypes.ErrNoSpace) {
 		t.Errorf("%s: a put in spite of the alarm: %v", b.name, err)
 	}
-	if _, err := b.api.AlarmDisarm(ctx, &clientv3.AlarmMember{}); err != nil {
+	if err := b.refusal(func(ctx context.Context) (any, error) { return b.api.AlarmDisarm(ctx, &clientv3.AlarmMember{}) }); err != nil {
 		t.Errorf("%s: the alarm does not end: %v", b.name, err)
 	}
 	compareBeside(t, a, b)
-	if _, err := b.api.UserDelete(ctx, "root"); err == nil {
-		t.Errorf("%s: root was deleted while users are enforced", b.name)
+	if err := b.refusal(func(ctx context.Context) (any, error) { return b.api.UserDelete(ctx, "root") }); !errors.Is(err, rpctypes.ErrInvalidAuthMgmt) {
+		t.Errorf("%s: root is deleted while users are enforced: %v", b.name, err)
 	}
 }
 
@@ -103,7 +111,11 @@ func compareBeside(t *testing.T, a, b *member) {
 func besideOf(t *testing.T, m *member, r proto.Message) answer {
 	t.Helper()
 	s := server{m.api.ActiveConnection()}
-	answer := s.call(t.Context(), r) // the client's connection logs in by itself
+	var answer answer
+	insist(t, func(ctx context.Context) error {
+		answer = s.call(ctx, r) // the client's connection logs in by itself
+		return answer.err
+	})
 	if h, ok := answer.response.(headed); ok {
 		h.GetHeader().Revision = 0
 	}

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -9,26 +11,38 @@ import (
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // fill gives a store some history: versions, deletions, a compaction.
 func (m *member) fill() {
 	m.t.Helper()
-	ctx := m.t.Context()
 	for i := range 200 {
-		if _, err := m.api.Put(ctx, fmt.Sprintf("key-%d", i%30), strings.Repeat("x", i)); err != nil {
-			m.t.Fatal(err)
-		}
+		key := fmt.Sprintf("key-%d", i%30)
+		m.accomplish(nil, func(ctx context.Context) (any, error) { return m.api.Put(ctx, key, strings.Repeat("x", i)) })
 		if i%9 == 0 {
-			if _, err := m.api.Delete(ctx, fmt.Sprintf("key-%d", i%30)); err != nil {
-				m.t.Fatal(err)
-			}
+			m.accomplish(nil, func(ctx context.Context) (any, error) { return m.api.Delete(ctx, key) })
 		}
 	}
-	if _, err := m.api.Compact(ctx, 50, clientv3.WithCompactPhysical()); err != nil {
-		m.t.Fatal(err)
+	m.accomplish(rpctypes.ErrCompacted, func(ctx context.Context) (any, error) { return m.api.Compact(ctx, 50, clientv3.WithCompactPhysical()) })
+}
+
+// accomplish insists on a request, which must not be refused but with done: what a member says once an earlier attempt has done it.
+func (m *member) accomplish(done error, ask func(context.Context) (any, error)) {
+	m.t.Helper()
+	if refused := m.refusal(ask); refused != nil && !errors.Is(refused, done) {
+		m.t.Fatalf("%s: %v", m.name, refused)
 	}
+}
+
+// refusal insists on a request and returns what refuses it, as etcd's client names it.
+func (m *member) refusal(ask func(context.Context) (any, error)) error {
+	m.t.Helper()
+	return insist(m.t, func(ctx context.Context) error {
+		_, err := ask(ctx)
+		return rpctypes.Error(err)
+	})
 }
 
 func (m *member) hashKV(revision int64) *pb.HashKVResponse {
@@ -56,29 +70,35 @@ func sameHistory(t *testing.T, a, b *member) {
 	}
 }
 
-func run(t *testing.T, command string, args ...string) {
+func run(t testing.TB, command string, args ...string) {
 	t.Helper()
 	if out, err := exec.CommandContext(t.Context(), command, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s %s: %v\n%s", command, strings.Join(args, " "), err, out)
 	}
 }
 
+// saved has etcdctl save a snapshot of a member's store and returns the file.
+func (m *member) saved(etcdctl string, flags ...string) string {
+	m.t.Helper()
+	file := filepath.Join(m.t.TempDir(), "snapshot.db")
+	args := append([]string{"snapshot", "save", file, "--endpoints=" + m.client}, flags...)
+	run(m.t, etcdctl, append(args, ctlPatience...)...)
+	return file
+}
+
 // TestWhatEtcdctlSavesFromSynodEtcdRestores moves a store from Synod to etcd: keys with their history, leases, users, roles and alarms.
 func TestWhatEtcdctlSavesFromSynodEtcdRestores(t *testing.T) {
 	etcdctl := buildTool(t, "etcdctl", "go.etcd.io/etcd/etcdctl/v3")
 	etcdutl := buildTool(t, "etcdutl", "go.etcd.io/etcd/etcdutl/v3")
-	from := startCluster(t, 3).members[1]
+	from := startLastingCluster(t, serve()).members[1]
 	from.fill()
 	from.guard()
-	file := filepath.Join(t.TempDir(), "snapshot.db")
-	run(t, etcdctl, "--endpoints="+from.client, rootFlag, "snapshot", "save", file)
+	file := from.saved(etcdctl, rootFlag)
 	run(t, etcdutl, "snapshot", "status", file)
 	to := restoredEtcd(t, etcdutl, file)
 	sameGuard(t, from, to)
 	sameHistory(t, from, to)
-	if _, err := to.api.Put(t.Context(), "after", "1"); err != nil {
-		t.Error(err)
-	}
+	to.accomplish(nil, func(ctx context.Context) (any, error) { return to.api.Put(ctx, "after", "1") })
 }
 
 // restoredEtcd starts a real etcd of one member with a snapshot that etcdutl restores.
@@ -98,8 +118,7 @@ func TestWhatEtcdctlSavesFromEtcdSynodRestores(t *testing.T) {
 	etcd := startClusterOf(t, []string{buildEtcd(t)}, 1).members[0]
 	etcd.fill()
 	etcd.guard()
-	file := filepath.Join(t.TempDir(), "snapshot.db")
-	run(t, etcdctl, "--endpoints="+etcd.client, rootFlag, "snapshot", "save", file)
+	file := etcd.saved(etcdctl, rootFlag)
 	restored := restoredSynod(t, file)
 	sameGuard(t, etcd, restored.members[1])
 	for _, m := range restored.members {
@@ -109,7 +128,7 @@ func TestWhatEtcdctlSavesFromEtcdSynodRestores(t *testing.T) {
 	}
 	last := etcd.hashKV(0)
 	etcd.signal(syscall.SIGTERM) // which etcd reports as its end
-	<-etcd.exited
+	etcd.exitCode()
 	copied := restoredSynod(t, filepath.Join(etcd.dir, "member", "snap", "db"), "--skip-hash-check").members[2]
 	copied.api = copied.as("root")
 	if got := copied.hashKV(0); got.Hash != last.Hash || got.HashRevision != last.HashRevision {
@@ -117,6 +136,7 @@ func TestWhatEtcdctlSavesFromEtcdSynodRestores(t *testing.T) {
 	}
 }
 
+// restoredSynod starts three members with a snapshot that each of them restores.
 func restoredSynod(t *testing.T, file string, flags ...string) *cluster {
 	t.Helper()
 	var places []place
@@ -126,6 +146,7 @@ func restoredSynod(t *testing.T, file string, flags ...string) *cluster {
 	}
 	c := newCluster(t, serve(), places)
 	for _, m := range c.members {
+		m.flags = append(m.flags, lastingLeader)
 		run(t, serve()[0], append([]string{"snapshot", "restore", file, "--data-dir=" + m.dir}, flags...)...)
 	}
 	c.start()
@@ -137,8 +158,7 @@ func TestMembersThatBeganWithDifferentThingsFormNoCluster(t *testing.T) {
 	etcdctl := buildTool(t, "etcdctl", "go.etcd.io/etcd/etcdctl/v3")
 	from := startCluster(t, 1).members[0]
 	from.fill()
-	file := filepath.Join(t.TempDir(), "snapshot.db")
-	run(t, etcdctl, "--endpoints="+from.client, "snapshot", "save", file)
+	file := from.saved(etcdctl)
 	var places []place
 	for range 2 {
 		client, peer := listenAddress(t), listenAddress(t)
