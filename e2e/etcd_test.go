@@ -59,6 +59,8 @@ func startEtcd(t testing.TB, flags ...string) string {
 		if err := etcd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Errorf("cannot stop etcd: %v", err)
 		}
+		late := time.AfterFunc(patience, func() { etcd.Process.Kill() }) // the only error is that it has ended
+		defer late.Stop()
 		etcd.Wait() // its exit code after a signal says nothing
 		log.Close()
 	})
