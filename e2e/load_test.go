@@ -210,27 +210,49 @@ func (l *load) awaitWrites(n int64) {
 	eventually(l.t, fmt.Sprintf("%d more writes", n), func() bool { return l.acked.Load() >= goal })
 }
 
-// awaitResume returns how long after the moment since the first write succeeded of a client that begins then, and tries one member after the other.
+// awaitResume returns how long after the moment since the first write was acknowledged of those that begin from now on, one at a time through one member after the other,
+// whatever became of those before: none has to wait for another to be given up.
 func (l *load) awaitResume(since time.Time) time.Duration {
 	l.t.Helper()
-	const tryTimeout = 200 * time.Millisecond
-	ticker := time.NewTicker(pollEvery) // or it would starve members that are starting
+	resumed := make(chan time.Duration, 1)
+	late := time.After(patience)
+	ticker := time.NewTicker(pace)
 	defer ticker.Stop()
 	members := *l.members.Load()
-	for next := rand.IntN(len(members)); time.Since(since) < patience; next++ {
-		l.probes++
-		p := l.put(members[next%len(members)], "probe", l.probes, tryTimeout)
-		took := time.Since(since)
-		l.mu.Lock()
-		l.puts = append(l.puts, p)
-		l.mu.Unlock()
-		if p.outcome == acknowledged {
+	for next := rand.IntN(len(members)); ; next++ {
+		number := l.nextProbe()
+		l.clients.Go(func() {
+			p := l.put(members[next%len(members)], "probe", number, requestTimeout)
+			took := time.Since(since)
+			l.note(p)
+			if p.outcome == acknowledged {
+				select {
+				case resumed <- took:
+				default: // another one was first
+				}
+			}
+		})
+		select {
+		case took := <-resumed:
 			return took
+		case <-ticker.C:
+		case <-late:
+			l.t.Fatalf("writes do not resume within %v", patience)
 		}
-		<-ticker.C
 	}
-	l.t.Fatalf("writes do not resume within %v", patience)
-	return 0
+}
+
+// nextProbe numbers the writes of the test's own goroutine.
+func (l *load) nextProbe() int {
+	l.probes++
+	return l.probes
+}
+
+// note has the write judged.
+func (l *load) note(p put) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.puts = append(l.puts, p)
 }
 
 // judge stops the load and compares everything that its clients were told with the history that the cluster kept:

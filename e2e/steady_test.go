@@ -58,13 +58,6 @@ func (s *steady) readFrom(m *member, key string) {
 	})
 }
 
-// note has the write judged.
-func (s *steady) note(p put) {
-	s.load.mu.Lock()
-	defer s.load.mu.Unlock()
-	s.puts = append(s.puts, p)
-}
-
 // awaitAll waits until a write has been acknowledged through each of the members that began now or later.
 func (s *steady) awaitAll() {
 	s.t.Helper()
@@ -75,12 +68,6 @@ func (s *steady) awaitAll() {
 			return p.outcome == acknowledged
 		})
 	}
-}
-
-// nextProbe numbers the writes of the test's own goroutine.
-func (s *steady) nextProbe() int {
-	s.probes++
-	return s.probes
 }
 
 // longestGap is the longest time between begin and end without an acknowledgement.
