@@ -19,6 +19,9 @@ const (
 	// the time, and on a busy machine more than electing a leader.
 	restartMedianMax = 3 * time.Second
 	restartMax       = 10 * time.Second
+	// overlongMax bounds how many kills of a test, all plays of it taken together, may miss resumeMax or restartMax: else a play without them would excuse an election that
+	// gets stuck now and then.
+	overlongMax = 1
 	// writesBetween is how many writes are acknowledged between two faults, and while a killed follower is away.
 	writesBetween = 100
 )
@@ -43,35 +46,43 @@ func TestAMemberAloneLosesNothingWhenItIsKilled(t *testing.T) {
 // soon after each kill: without the killed if a majority is left, else with them. At the end everything that any
 // client was told is compared with what the cluster has kept.
 func survive(t *testing.T, n int, choose func(*cluster) []*member) {
-	c := startCluster(t, n)
-	l := startLoad(c)
-	var resumed []time.Duration
-	medianMax, longestMax := resumeMedianMax, resumeMax
-	for range *roundsFlag {
-		l.awaitWrites(writesBetween)
-		victims := choose(c)
-		killed := time.Now()
-		killAtOnce(victims)
-		if majorityLeft := 2*(n-len(victims)) > n; majorityLeft {
-			resumed = append(resumed, l.awaitResume(killed))
+	overlong := 0
+	bestOf(t, func(t *testing.T) error {
+		c := startCluster(t, n)
+		l := startLoad(c)
+		var resumed []time.Duration
+		medianMax, longestMax := resumeMedianMax, resumeMax
+		for range *roundsFlag {
 			l.awaitWrites(writesBetween)
-			startAll(victims)
-		} else {
-			medianMax, longestMax = restartMedianMax, restartMax
-			startAll(victims)
-			resumed = append(resumed, l.awaitResume(killed))
+			victims := choose(c)
+			killed := time.Now()
+			killAtOnce(victims)
+			if majorityLeft := 2*(n-len(victims)) > n; majorityLeft {
+				resumed = append(resumed, l.awaitResume(killed))
+				l.awaitWrites(writesBetween)
+				startAll(victims)
+			} else {
+				medianMax, longestMax = restartMedianMax, restartMax
+				startAll(victims)
+				resumed = append(resumed, l.awaitResume(killed))
+			}
+			for _, m := range victims {
+				m.awaitReady()
+			}
 		}
-		for _, m := range victims {
-			m.awaitReady()
+		l.judge(c)
+		slices.Sort(resumed)
+		median, longest := resumed[len(resumed)/2], resumed[len(resumed)-1]
+		t.Logf("writes resumed after kills: %s", figures(resumed))
+		within, _ := slices.BinarySearch(resumed, longestMax)
+		if overlong += len(resumed) - within; overlong > overlongMax {
+			t.Errorf("writes took %v or more to resume after %d kills; want at most %d such kills", longestMax, overlong, overlongMax)
 		}
-	}
-	l.judge(c)
-	slices.Sort(resumed)
-	median, longest := resumed[len(resumed)/2], resumed[len(resumed)-1]
-	t.Logf("writes resumed after %d kills: median %v, longest %v", len(resumed), median.Round(time.Millisecond), longest.Round(time.Millisecond))
-	if median >= medianMax || longest >= longestMax {
-		t.Errorf("writes must resume within %v in the median and %v always", medianMax, longestMax)
-	}
+		if median >= medianMax || longest >= longestMax {
+			return fmt.Errorf("writes resume within %v in the median and %v at most; want less than %v and %v", median, longest, medianMax, longestMax)
+		}
+		return nil
+	})
 }
 
 func killAtOnce(members []*member) {
