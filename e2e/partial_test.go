@@ -122,7 +122,7 @@ func TestALeaderThatWasPausedServesNothingStale(t *testing.T) {
 			s.requestWithin(pause+patience, paused, history.Op{Kind: history.Get, Key: "key0"})
 		})
 	}
-	pass(pause - time.Since(stopped))
+	pass(max(pause-time.Since(stopped), 2*clientTimeout)) // long enough to tell that the readers waited, however late writes resumed
 	paused.signal(syscall.SIGCONT)
 	reading.Wait()
 	s.awaitWrite(time.Now())
