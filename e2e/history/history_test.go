@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -300,6 +301,23 @@ func TestReadsThatTookLongAreJudgedSoon(t *testing.T) {
 	}
 	if err := Linearizable(s.ops, s.log, searchLimit); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNarrowedRequestsBeginInTheOrderOfTheirRanks, and no two at the same time: what begins together is tried in any order, and of reads that wait together with a write each set.
+func TestNarrowedRequestsBeginInTheOrderOfTheirRanks(t *testing.T) {
+	for seed := range uint64(100) {
+		s := tell(seed, 6, 300)
+		asked, err := search(s.ops, s.log)
+		if err != nil || !narrow(asked) {
+			t.Fatalf("seed %d: no order is left: %v", seed, err)
+		}
+		slices.SortFunc(asked, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
+		for i := range asked[1:] {
+			if a, b := asked[i], asked[i+1]; a.Call == b.Call || rank(a) > rank(b) {
+				t.Fatalf("seed %d: a request of rank %d begins at %d, the next, of rank %d, at %d", seed, rank(a), a.Call, rank(b), b.Call)
+			}
+		}
 	}
 }
 
