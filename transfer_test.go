@@ -31,8 +31,13 @@ func (c *cluster) leader() int {
 	}
 }
 
+// newSteadyCluster starts three nodes of which the leader stays one though a disk or the scheduler keeps it waiting.
+func newSteadyCluster(t *testing.T) *cluster {
+	return newClusterOf(t, 3, func(_ int, cfg *Config) { cfg.ElectionTimeout = 5 * time.Second })
+}
+
 func TestLeadershipMovesToWhoeverIsChosenAndNothingIsLost(t *testing.T) {
-	c := newCluster(t, 3)
+	c := newSteadyCluster(t)
 	ctx, cancel := context.WithCancel(within(t, 60*time.Second))
 	acked := make(chan []uint64)
 	go func() {
@@ -74,7 +79,7 @@ func TestLeadershipMovesToWhoeverIsChosenAndNothingIsLost(t *testing.T) {
 }
 
 func TestLeadershipIsNotMovedByOrToWhoCannot(t *testing.T) {
-	c := newCluster(t, 3)
+	c := newSteadyCluster(t)
 	leader := c.leader()
 	ctx := within(t, 20*time.Second)
 	if err := c.nodes[(leader+1)%3].MoveLeader(ctx, 1); !errors.Is(err, ErrNotLeader) {
