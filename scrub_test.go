@@ -40,9 +40,7 @@ func newPatient(t *testing.T, kind string, rate int64) *patient {
 func (p *patient) fill(n int) {
 	p.t.Helper()
 	for i := range n {
-		if _, err := p.nodes[0].Propose(p.ctx, p.photo(i)); err != nil {
-			p.t.Fatal(err)
-		}
+		p.propose(p.ctx, 0, p.photo(i))
 	}
 	p.agree(1)
 }
