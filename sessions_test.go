@@ -89,6 +89,15 @@ func (s *stage) open(first int) *Session {
 	return opened
 }
 
+// execute has a member execute a command, and asks again as long as the outcome is unknown: the leader may change at any time.
+func (s *stage) execute(i int, c SessionCommand) (result []byte, err error) {
+	for {
+		if result, err = s.nodes[i].ProposeInSession(s.ctx, c); !errors.Is(err, ErrUnknown) || s.ctx.Err() != nil {
+			return result, err
+		}
+	}
+}
+
 // restart ends a member, after which its disk is as a power cut leaves it, and begins it again.
 func (s *stage) restart(i int, meanwhile func()) {
 	s.mu.Lock()
@@ -215,24 +224,21 @@ func TestARetryThroughAnyMemberAtAnyTimeHasTheFirstResult(t *testing.T) {
 	s := newStage(t, "in memory", 3, disks)
 	client := s.open(0)
 	command := SessionCommand{Header: session.Header{Kind: session.Execute, Session: client.ID(), Sequence: 1}, Data: s.photo(0)}
-	first, err := s.nodes[0].ProposeInSession(s.ctx, command)
+	first, err := s.execute(0, command)
 	if err != nil {
 		t.Fatal(err)
 	}
 	demand := func(when string) {
 		t.Helper()
-		for i, node := range s.nodes {
-			again, err := node.ProposeInSession(s.ctx, command)
-			for errors.Is(err, ErrUnknown) { // members that have just come back may change their leader once more
-				again, err = node.ProposeInSession(s.ctx, command)
-			}
+		for i := range s.nodes {
+			again, err := s.execute(i, command)
 			if err != nil || !bytes.Equal(again, first) {
 				t.Errorf("%s, node %d: %q, %v; the first result is %q", when, i+1, again, err, first)
 			}
 		}
 	}
 	demand("at once")
-	s.take(s.nodes[0], 20*galleryLog) // until it is in no log any more
+	unknown := s.take(s.nodes[0], 20*galleryLog) // until it is in no log any more
 	for i := range s.nodes {
 		s.awaitTrimmed(s.nodes[i], 10)
 	}
@@ -241,8 +247,9 @@ func TestARetryThroughAnyMemberAtAnyTimeHasTheFirstResult(t *testing.T) {
 		s.restart(i, func() {})
 	}
 	demand("after a restart of all, from snapshots")
-	if taken := s.photos[0][mixedAlbum].taken(); taken != 1+20*galleryLog/photoBytes {
-		t.Errorf("%d commands were executed", taken)
+	const proposed = 1 + 20*galleryLog/photoBytes
+	if taken := int(s.photos[0][mixedAlbum].taken()); taken > proposed || taken < proposed-unknown {
+		t.Errorf("%d commands were executed of %d, and the outcome of %d was unknown", taken, proposed, unknown)
 	}
 }
 
@@ -257,7 +264,7 @@ func TestAMemberThatComesBackBySnapshotKnowsWhatWasExecuted(t *testing.T) {
 			s.close(2)
 			client := s.open(0)
 			command := SessionCommand{Header: session.Header{Kind: session.Execute, Session: client.ID(), Sequence: 1}, Data: s.photo(0)}
-			first, err := s.nodes[0].ProposeInSession(s.ctx, command)
+			first, err := s.execute(0, command)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -268,7 +275,7 @@ func TestAMemberThatComesBackBySnapshotKnowsWhatWasExecuted(t *testing.T) {
 			s.cluster.open(2)
 			s.agree(2)
 			<-s.installed
-			if again, err := s.nodes[2].ProposeInSession(s.ctx, command); err != nil || !bytes.Equal(again, first) {
+			if again, err := s.execute(2, command); err != nil || !bytes.Equal(again, first) {
 				t.Errorf("%q, %v; the first result is %q", again, err, first)
 			}
 			s.agree(2)

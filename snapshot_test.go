@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -89,15 +90,18 @@ func (g *gallery) photo(i int) []byte {
 	return data
 }
 
-// take has a node propose so many bytes of commands. Where the leader has just gone, the outcome of some may not be known.
-func (g *gallery) take(node *Node, bytes int) {
+// take has a node propose so many bytes of commands. Where the leader has just gone, the outcome of some may not be known; it returns how many these are.
+func (g *gallery) take(node *Node, bytes int) (unknown int) {
 	g.t.Helper()
 	var clients sync.WaitGroup
+	var open atomic.Int64
 	numbers := make(chan int)
 	for range 16 {
 		clients.Go(func() {
 			for i := range numbers {
-				if _, err := node.Propose(g.ctx, g.photo(i)); err != nil && !errors.Is(err, ErrUnknown) {
+				if _, err := node.Propose(g.ctx, g.photo(i)); errors.Is(err, ErrUnknown) {
+					open.Add(1)
+				} else if err != nil {
 					g.t.Error(err)
 				}
 			}
@@ -108,6 +112,7 @@ func (g *gallery) take(node *Node, bytes int) {
 	}
 	close(numbers)
 	clients.Wait()
+	return int(open.Load())
 }
 
 // agree demands that a node's machines are the same as the first node's.
