@@ -82,7 +82,7 @@ func TestACrashAtAnyStepOfJoiningLeavesWhatCanBeGoneOnFrom(t *testing.T) {
 		disks[cut] = image
 		c.open(i)
 		awaitRoles(t, c.nodes[i], id, paxos.FullMember)
-		if err := c.nodes[0].RemoveMember(ctx, id); err != nil {
+		if err := insist(ctx, func() error { return c.nodes[0].RemoveMember(ctx, id) }); err != nil {
 			t.Fatal(err)
 		}
 		awaitRemoved(t, c.nodes[i])
@@ -100,11 +100,12 @@ func TestAMemberThatWasRemovedWhileItWasAwayComesBackToStop(t *testing.T) {
 			w := c.write(2, c.nodes[:3]...)
 			w.progress(20)
 			c.close(3)
-			if err := c.nodes[0].RemoveMember(ctx, 4); err != nil {
+			if err := insist(ctx, func() error { return c.nodes[0].RemoveMember(ctx, 4) }); err != nil {
 				t.Fatal(err)
 			}
 			for i := 1; i < changes; i++ {
-				if err := c.nodes[0].AddMember(ctx, paxos.NodeID(10+i), fmt.Sprintf("127.0.0.1:%d", i), paxos.Learner); err != nil {
+				id, address := paxos.NodeID(10+i), fmt.Sprintf("127.0.0.1:%d", i)
+				if err := insist(ctx, func() error { return c.nodes[0].AddMember(ctx, id, address, paxos.Learner) }); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -137,9 +138,9 @@ func TestAFounderThatStoppedBeforeItWasActiveHearsOfALaterMembership(t *testing.
 				t.Fatal(err)
 			}
 			if removed {
-				err = c.nodes[0].RemoveMember(ctx, 4)
+				err = insist(ctx, func() error { return c.nodes[0].RemoveMember(ctx, 4) })
 			} else {
-				err = c.nodes[0].AddMember(ctx, 10, "127.0.0.1:1", paxos.Learner)
+				err = insist(ctx, func() error { return c.nodes[0].AddMember(ctx, 10, "127.0.0.1:1", paxos.Learner) })
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -169,7 +170,7 @@ func TestAMemberThatWasAwayWhileAllOthersCameToOtherDisksCatchesUp(t *testing.T)
 		c.close(i)
 		c.dirs[i] = filepath.Join(t.TempDir(), fmt.Sprint(i+1, " anew"))
 		id := paxos.NodeID(i + 1)
-		if err := others[0].ReplaceMember(ctx, id); err != nil {
+		if err := insist(ctx, func() error { return others[0].ReplaceMember(ctx, id) }); err != nil {
 			t.Fatal(err)
 		}
 		c.open(i)
@@ -193,7 +194,7 @@ func TestTheOldDiskOfAReplacedMemberIsRefused(t *testing.T) {
 	if err := os.Rename(c.dirs[2], old); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.nodes[0].ReplaceMember(ctx, 3); err != nil {
+	if err := insist(ctx, func() error { return c.nodes[0].ReplaceMember(ctx, 3) }); err != nil {
 		t.Fatal(err)
 	}
 	c.open(2)
@@ -221,7 +222,7 @@ func TestANodeThatIsNotInvitedWaitsAndHarmsNothing(t *testing.T) {
 	if c.nodes[i].Membership().Latest != nil {
 		t.Error("it has joined")
 	}
-	if err := c.nodes[0].AddMember(ctx, 7, c.joined[i].Address, paxos.FullMember); err != nil {
+	if err := insist(ctx, func() error { return c.nodes[0].AddMember(ctx, 7, c.joined[i].Address, paxos.FullMember) }); err != nil {
 		t.Fatal(err)
 	}
 	awaitRoles(t, c.nodes[i], 7, paxos.FullMember)
@@ -236,7 +237,7 @@ func TestCommandsOfAReplacedMemberAreNotTakenForThoseOfTheDiskBefore(t *testing.
 	}
 	before := c.nodes[2].pending.last()
 	c.wipe(2)
-	if err := c.nodes[0].ReplaceMember(ctx, 3); err != nil {
+	if err := insist(ctx, func() error { return c.nodes[0].ReplaceMember(ctx, 3) }); err != nil {
 		t.Fatal(err)
 	}
 	c.open(2)
@@ -300,7 +301,7 @@ func TestAnInquiryTellsAJoinerWhoItIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "a quorum is heard", func() bool { return len(c.nodes[0].heard()) == 3 })
-	if err := c.nodes[0].AddMember(ctx, 9, "127.0.0.1:9", paxos.Learner); err != nil {
+	if err := insist(ctx, func() error { return c.nodes[0].AddMember(ctx, 9, "127.0.0.1:9", paxos.Learner) }); err != nil {
 		t.Fatal(err)
 	}
 	account, err := Inquire(ctx, c.members[0].Address, nil)
@@ -372,7 +373,7 @@ func TestAWipedFounderThatIsRefusedWaitsForItsInvitation(t *testing.T) {
 			return false
 		}
 	})
-	if err := c.nodes[0].ReplaceMember(ctx, 3); err != nil {
+	if err := insist(ctx, func() error { return c.nodes[0].ReplaceMember(ctx, 3) }); err != nil {
 		t.Fatal(err)
 	}
 	awaitRoles(t, c.nodes[2], 3, paxos.FullMember)
@@ -419,7 +420,7 @@ func TestAMemberWithoutAMachineStopsWhenItIsMadeALearner(t *testing.T) {
 	latest := a.nodes[0].Membership().Latest
 	change := changeOf(latest, slices.Clone(latest.Members))
 	change.Members[2].Roles = paxos.Proposer | paxos.Learner
-	if err := a.nodes[0].Reconfigure(ctx, change); err != nil {
+	if err := insist(ctx, func() error { return a.nodes[0].Reconfigure(ctx, change) }); err != nil {
 		t.Fatal(err)
 	}
 	select {

@@ -179,7 +179,7 @@ func TestAFounderIsRefusedWithoutTheLatestMembership(t *testing.T) {
 					func() error { return g.nodes[0].AddMember(g.ctx, 9, "127.0.0.1:9", paxos.Learner) },
 					func() error { return g.nodes[0].RemoveMember(g.ctx, 9) },
 				} {
-					if err := change(); err != nil {
+					if err := insist(g.ctx, change); err != nil {
 						t.Fatal(err)
 					}
 					g.await("kept membership", func() bool {

@@ -40,6 +40,15 @@ func awaitMembership(t *testing.T, n *Node, what string, wanted func(Membership)
 	return m
 }
 
+// insist makes a change again as long as too few can be heard of those who would vote, which a busy machine is reason enough for: then it did not happen.
+func insist(ctx context.Context, change func() error) error {
+	for {
+		if err := change(); !errors.Is(err, ErrQuorumAtRisk) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
 func settled(m Membership) bool { return m.Latest == m.InForce }
 
 func TestOfTwoAdministratorsWhoRaceOneWinsAndTheOtherIsTold(t *testing.T) {
@@ -58,7 +67,7 @@ func TestOfTwoAdministratorsWhoRaceOneWinsAndTheOtherIsTold(t *testing.T) {
 			invited := paxos.Member{ID: paxos.NodeID(10*round + 10 + i), Invited: paxos.Learner, Address: "127.0.0.1:1"}
 			members := append(slices.Clone(before.Latest.Members), invited)
 			go func() {
-				outcomes <- n.Reconfigure(ctx, Change{Replaces: before.Latest.Epoch, Members: members})
+				outcomes <- insist(ctx, func() error { return n.Reconfigure(ctx, Change{Replaces: before.Latest.Epoch, Members: members}) })
 			}()
 		}
 		first, second := <-outcomes, <-outcomes
@@ -122,7 +131,7 @@ func TestARemovalThatLeavesNoLiveQuorumIsRefused(t *testing.T) {
 	if err := c.nodes[0].RemoveMember(ctx, 2); !errors.Is(err, ErrQuorumAtRisk) {
 		t.Errorf("a live one of two: %v", err)
 	}
-	if err := c.nodes[0].RemoveMember(ctx, 3); err != nil {
+	if err := insist(ctx, func() error { return c.nodes[0].RemoveMember(ctx, 3) }); err != nil {
 		t.Errorf("the dead one: %v", err)
 	}
 }
@@ -163,7 +172,7 @@ func TestWhoCannotBeHeardIsGivenTheTimeOfAnElection(t *testing.T) {
 // TestAChangeIsJudgedByWhatAnybodyWasTold asks one node for what another one has just made possible, before it can have heard of that.
 func TestAChangeIsJudgedByWhatAnybodyWasTold(t *testing.T) {
 	c := newCluster(t, 3)
-	ctx := within(t, 30*time.Second)
+	ctx := within(t, 2*time.Minute)
 	for _, n := range c.nodes {
 		await(t, "it hears everybody", func() bool { return len(n.heard()) == 3 })
 	}
@@ -174,10 +183,10 @@ func TestAChangeIsJudgedByWhatAnybodyWasTold(t *testing.T) {
 		a, b, d := c.nodes[leader], c.nodes[second], c.nodes[third]
 		id := paxos.NodeID(100 + round)
 		c.links[second].hold(late)
-		if err := a.AddMember(ctx, id, "127.0.0.1:1", paxos.Learner); err != nil {
+		if err := insist(ctx, func() error { return a.AddMember(ctx, id, "127.0.0.1:1", paxos.Learner) }); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.UpdateMember(ctx, id, "127.0.0.1:2"); err != nil {
+		if err := insist(ctx, func() error { return b.UpdateMember(ctx, id, "127.0.0.1:2") }); err != nil {
 			t.Fatalf("round %d: a change of whom another node has added: %v", round, err)
 		}
 		latest := awaitMembership(t, a, "the member has another address, and that is in force", func(m Membership) bool {
@@ -186,14 +195,15 @@ func TestAChangeIsJudgedByWhatAnybodyWasTold(t *testing.T) {
 		}).Latest
 		members := slices.DeleteFunc(slices.Clone(latest.Members), func(m paxos.Member) bool { return m.ID == id })
 		c.links[third].hold(late)
-		if err := a.Reconfigure(ctx, changeOf(latest, members)); err != nil {
+		if err := insist(ctx, func() error { return a.Reconfigure(ctx, changeOf(latest, members)) }); err != nil {
 			t.Fatal(err)
 		}
 		latest = awaitMembership(t, a, "the member is gone, and that is in force", func(m Membership) bool { _, there := m.Member(id); return settled(m) && !there }).Latest
-		if err := d.Reconfigure(ctx, changeOf(latest, append(slices.Clone(latest.Members), paxos.Member{ID: id, Invited: paxos.Learner, Address: "127.0.0.1:1"}))); err != nil {
+		back := changeOf(latest, append(slices.Clone(latest.Members), paxos.Member{ID: id, Invited: paxos.Learner, Address: "127.0.0.1:1"}))
+		if err := insist(ctx, func() error { return d.Reconfigure(ctx, back) }); err != nil {
 			t.Errorf("round %d: a change that was made from what another node knows: %v", round, err)
 		}
-		if err := b.RemoveMember(ctx, id); err != nil {
+		if err := insist(ctx, func() error { return b.RemoveMember(ctx, id) }); err != nil {
 			t.Errorf("round %d: the removal of whom another node has added: %v", round, err)
 		}
 	}
