@@ -76,7 +76,7 @@ func TestAStaleReadIsNoOlderThanItMayBe(t *testing.T) {
 func TestAGatewayForwardsAndKeepsNothing(t *testing.T) {
 	t.Parallel()
 	c := newClusterOfRoles(t, 0, 0, nil, full, full, full, gateway)
-	ctx := within(t, time.Minute)
+	ctx := within(t, 5*time.Minute)
 	g := c.nodes[member3]
 	const commands = paxos.WindowDefault + 200
 	for i := range commands {
