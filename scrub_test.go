@@ -126,10 +126,14 @@ func TestADamagedRecordThatHasToBeReadBackIsMadeGood(t *testing.T) {
 func TestDamagedCopiesOfTheVitalStateAreMadeGoodWhileTheNodeRuns(t *testing.T) {
 	p := newPatient(t, "with a disk", scrubFast)
 	p.fill(4)
-	for _, n := range []int64{0, 2, 3} {
-		if err := p.disk.Flip(filepath.Join(p.dirs[1], "vital"), n*4096+100, 1); err != nil {
-			t.Fatal(err)
+	damage := func() (err error) {
+		for _, n := range []int64{0, 2, 3} {
+			err = errors.Join(err, p.disk.Flip(filepath.Join(p.dirs[1], "vital"), n*4096+100, 1))
 		}
+		return err
+	}
+	if err := p.nodes[1].disk.call("damage the vital state", damage); err != nil { // by who mends it, and so all at once
+		t.Fatal(err)
 	}
 	p.awaitMended("vital", 0)
 	if worst, lines := checkDir(t, p.disk.Crash(disk.DropAll), p.dirs[1]); worst == disk.Fatal || len(lines) > 0 && worst == disk.Damage {
