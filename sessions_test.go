@@ -268,9 +268,10 @@ func TestAMemberThatComesBackBySnapshotKnowsWhatWasExecuted(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			executed := s.nodes[0].Status().Applied
 			s.take(s.nodes[0], 20*galleryLog)
 			for i := range 2 {
-				s.awaitTrimmed(s.nodes[i], 30)
+				s.awaitTrimmed(s.nodes[i], executed)
 			}
 			s.cluster.open(2)
 			s.agree(2)
