@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"synod.dev/synod"
+	"synod.dev/synod/internal/freeport"
 	"synod.dev/synod/paxos"
 )
 
@@ -36,14 +37,21 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	members := []synod.Member{{ID: 1, Address: "127.0.0.1:7451"}, {ID: 2, Address: "127.0.0.1:7452"}, {ID: 3, Address: "127.0.0.1:7453"}}
+	addresses, err := freeport.Take(3)
+	if err != nil {
+		log.Fatal(err)
+	}
+	members := []synod.Member{{ID: 1, Address: addresses[0]}, {ID: 2, Address: addresses[1]}, {ID: 3, Address: addresses[2]}}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 
 	for life := range 2 { // the second time, everything is recovered from disk
 		var nodes []*synod.Node
 		for _, m := range members {
-			node, err := synod.Open(synod.Config{ID: m.ID, Members: members, Dir: fmt.Sprintf("%s/%d", dir, m.ID), Machine: store{}, Logger: slog.New(slog.DiscardHandler)})
+			node, err := synod.Open(synod.Config{
+				ID: m.ID, Members: members, Dir: fmt.Sprintf("%s/%d", dir, m.ID), Machine: store{}, Logger: slog.New(slog.DiscardHandler),
+				ElectionTimeout: 5 * time.Second, // they share a machine, which may be busy
+			})
 			if err != nil {
 				log.Fatal(err)
 			}
