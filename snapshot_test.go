@@ -211,12 +211,13 @@ func TestTwoMembersComeBackBySnapshotAtOnce(t *testing.T) {
 // The member that was sending dies in the middle; another one sends its own snapshot.
 func TestASnapshotComesFromAnotherMemberWhenTheSenderDies(t *testing.T) {
 	t.Parallel()
-	g := newGallery(t, "in memory", 5, 2<<20, nil) // slow enough to be caught in the middle
-	g.take(g.nodes[0], 2*recentMax*photoBytes)
+	g := newGallery(t, "in memory", 5, slowRate, nil)
+	g.size = largeSize
+	g.take(g.nodes[0], 8*largeSize)
 	g.agree(4)
 	missed := g.nodes[4].Status().Applied
 	g.close(4)
-	g.take(g.nodes[0], 20*galleryLog)
+	g.take(g.nodes[0], recentMax*largeSize)
 	for i := range 4 {
 		g.awaitTrimmed(g.nodes[i], missed+1)
 	}
@@ -229,7 +230,7 @@ func TestASnapshotComesFromAnotherMemberWhenTheSenderDies(t *testing.T) {
 		return sender != 0
 	})
 	g.close(int(sender) - 1)
-	done := <-g.installed
+	done := g.finish()
 	if done.From == sender {
 		t.Errorf("the snapshot is from node %d, which was closed when the transfer had begun", sender)
 	}
@@ -242,7 +243,7 @@ func TestASnapshotComesFromAnotherMemberWhenTheSenderDies(t *testing.T) {
 // Chunks that are damaged on the way are refused, and fetched again.
 func TestADamagedChunkIsFetchedAgain(t *testing.T) {
 	t.Parallel()
-	g := newGallery(t, "with a disk", 3, 0, nil)
+	g := newGallery(t, "with a disk", 3, slowRate, nil)
 	g.take(g.nodes[0], 2*recentMax*photoBytes)
 	g.agree(2)
 	missed := g.nodes[2].Status().Applied
@@ -270,6 +271,9 @@ func TestADamagedChunkIsFetchedAgain(t *testing.T) {
 				close(asked)
 			})
 			<-asked
+			if bent > 0 {
+				g.hasten()
+			}
 		}
 	}
 	g.agree(2)

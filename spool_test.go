@@ -8,21 +8,26 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"synod.dev/synod/disk"
 	"synod.dev/synod/paxos"
 	"synod.dev/synod/snapshot"
 )
 
-// A slow transfer is one that a test can catch in the middle: about six chunks a second, of a dozen or so.
+// A slow transfer is one that a test can catch in the middle: a chunk a second, of a dozen or so.
 const (
-	slowRate  = 6 << 20
+	slowRate  = 1 << 20
 	largeSize = 64 << 10
 )
 
-// halfway is a gallery of which the last node is in the middle of a transfer, and has kept at least two chunks of it.
+// halfway is a gallery of which the last node is in the middle of a slow transfer, and has kept at least two chunks of it. Its nodes wait longer than others for a sender that connects again.
 func halfway(t *testing.T, kind string, n int, disks map[int]disk.FS) (g *gallery, transfer Transfer) {
-	g = newGallery(t, kind, n, slowRate, disks)
+	g = &gallery{t: t, kind: kind, ctx: within(t, 2*time.Minute), photos: make([]map[byte]*photos, n), installed: make(chan Installed, 100), rate: slowRate, disks: disks}
+	g.cluster = newClusterOf(t, n, func(i int, cfg *Config) {
+		g.configure(i, cfg)
+		cfg.ElectionTimeout = time.Second
+	})
 	last := n - 1
 	g.size = largeSize
 	g.take(g.nodes[0], 8*largeSize)
@@ -47,6 +52,29 @@ func halfway(t *testing.T, kind string, n int, disks map[int]disk.FS) (g *galler
 	return g, transfer
 }
 
+// hasten has the nodes send snapshots as fast as they can.
+func (g *gallery) hasten() {
+	for _, n := range g.nodes {
+		if n != nil {
+			n.sender.pace.mu.Lock()
+			n.sender.pace.bytesPerSecond, n.sender.pace.next = 1<<30, time.Time{}
+			n.sender.pace.mu.Unlock()
+		}
+	}
+}
+
+// finish waits until a snapshot is installed, which from now on comes fast.
+func (g *gallery) finish() (done Installed) {
+	g.t.Helper()
+	g.hasten()
+	select {
+	case done = <-g.installed:
+	case <-g.ctx.Done():
+		g.t.Fatal("no snapshot is installed in time")
+	}
+	return done
+}
+
 // gone reports whether a node keeps nothing of a transfer.
 func (g *gallery) gone(i int) bool {
 	files := g.disks[i]
@@ -69,7 +97,7 @@ func TestATransferGoesOnWhereItWasAfterARestartOfTheReceiver(t *testing.T) {
 			g.close(2)
 			g.take(g.nodes[0], 4*largeSize)
 			g.open(2)
-			done := <-g.installed
+			done := g.finish()
 			if done.Slot != before.Slot || done.From != before.From || done.Kept < 2<<20 || done.Kept >= done.Bytes {
 				t.Errorf("%+v is installed; %+v was under way", done, before)
 			}
@@ -99,7 +127,7 @@ func TestATransferGoesOnWithWhoeverHasTheSameSnapshot(t *testing.T) {
 				g.close(other)
 				g.open(2)
 			}
-			done := <-g.installed
+			done := g.finish()
 			if done.Slot != before.Slot || done.Kept < 2<<20 || restart != (done.From == before.From) {
 				t.Errorf("%+v is installed; %+v was under way", done, before)
 			}
@@ -133,7 +161,7 @@ func TestATransferBeginsAnewWhereNobodyHasTheSnapshot(t *testing.T) {
 		}
 	}
 	g.open(4)
-	done := <-g.installed
+	done := g.finish()
 	if done.Slot <= before.Slot || done.Kept != 0 {
 		t.Errorf("%+v is installed; %+v was under way", done, before)
 	}
@@ -164,7 +192,7 @@ func TestWhateverAPowerCutLeavesOfATransferTheMemberComesBackEqual(t *testing.T)
 			g.close(2)
 			disks[2] = spoil(t, mem, filepath.Join(g.dirs[2], spoolName))
 			g.open(2)
-			<-g.installed
+			g.finish()
 			g.agree(2)
 			if !g.gone(2) {
 				t.Error("what was kept is there still")
@@ -194,7 +222,7 @@ func TestATransferDoesNotDependOnWhatIsKept(t *testing.T) {
 				return nil
 			})
 			g, _ := halfway(t, "in memory", 3, map[int]disk.FS{2: mem})
-			if done := <-g.installed; done.Kept != 0 {
+			if done := g.finish(); done.Kept != 0 {
 				t.Errorf("%+v is installed", done)
 			}
 			g.agree(2)
