@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"synod.dev/synod"
-	"synod.dev/synod/internal/freeport"
 	"synod.dev/synod/paxos"
 )
 
@@ -37,11 +36,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	addresses, err := freeport.Take(3)
-	if err != nil {
-		log.Fatal(err)
-	}
-	members := []synod.Member{{ID: 1, Address: addresses[0]}, {ID: 2, Address: addresses[1]}, {ID: 3, Address: addresses[2]}}
+	members := []synod.Member{{ID: 1, Address: "127.0.0.1:7451"}, {ID: 2, Address: "127.0.0.1:7452"}, {ID: 3, Address: "127.0.0.1:7453"}}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 
