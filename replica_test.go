@@ -102,7 +102,7 @@ func TestAGatewayForwardsAndKeepsNothing(t *testing.T) {
 }
 
 func TestAGatewayNeverLeadsAndFindsTheNextLeader(t *testing.T) {
-	c := newClusterOfRoles(t, 0, 0, nil, full, full, full, gateway)
+	c := newClusterOfRoles(t, 0, 0, func(_ int, cfg *Config) { cfg.ElectionTimeout = 5 * time.Second }, full, full, full, gateway)
 	ctx := within(t, time.Minute)
 	for round := range 3 {
 		c.propose(ctx, member3, number(uint64(round)))
