@@ -213,6 +213,25 @@ func TestWatchAtTheCompactedRevisionSeesItsDeletion(t *testing.T) {
 	s.hears("1 created at 4", "1 compacted at 3")
 }
 
+// TestOfThoseWhoseHistoryIsReadTogetherOnlyWhoLacksWhatIsCompactedIsCancelled: one watcher begins below the compacted revision, one at it, and one look at history is for both.
+func TestOfThoseWhoseHistoryIsReadTogetherOnlyWhoLacksWhatIsCompactedIsCancelled(t *testing.T) {
+	f := newFixture(t)
+	f.put("k", "")
+	f.delete("k") // revision 3
+	f.put("l", "")
+	f.compactTo(3)
+	f.awaitCompaction()
+	s := f.stream(t)
+	s.hub.enter()
+	for id, first := range []int64{2, 3} {
+		w := &watcher{id: int64(id), stream: s.WatchStream, start: first, first: first}
+		s.WatchStream.watchers[w.id] = w
+		s.hub.join(w, interest{key: "k"})
+	}
+	s.hub.mu.Unlock()
+	s.hears("0 compacted at 3", "1: delete k@3")
+}
+
 // A watch that nobody else preceded begins with revisions that were not recorded, and one that comes between Apply's publication and the
 // hub must not hear of what its client may have read.
 func TestWatchOfNowHearsOfWhatComesAfterIt(t *testing.T) {

@@ -373,7 +373,7 @@ var storeMutants = []Mutant{
 		File:   "kv/watchfeed.go", Func: "hub.cancelBelow",
 		Old:  `		case w.next < compacted:`,
 		New:  `		case w.next <= compacted:`,
-		Dies: unit("TestWatchersAreToldWhatTheLogHolds"),
+		Dies: unit("TestOfThoseWhoseHistoryIsReadTogetherOnlyWhoLacksWhatIsCompactedIsCancelled"),
 	},
 	{
 		ID:     "remembered-past-its-compaction",
