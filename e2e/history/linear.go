@@ -72,11 +72,11 @@ func search(ops []Op, log []Command) ([]porcupine.Operation, error) {
 	return asked, nil
 }
 
-// narrow takes from each request's time what no order can use, and reports whether something is left of all of them.
-// Afterwards they are in the order of real time, but no longer those of a clock. The model lets revisions only grow, so every order that it accepts has the requests by the revisions that their clients were told, and first of those with one revision
-// the write that made it. So a request happens after all that come before it by that have begun, and before any that comes after it has returned.
-// Without this the search tries a write before a read that took long and must come first, goes on until that read returns,
-// and then leaves out each set of the reads between them.
+// narrow takes from each request's time what no order can use, and reports whether something is left of all of them. Afterwards times are in the
+// order of real time, but no longer those of a clock. The model lets revisions only grow, so every order that it accepts has the requests by the
+// revisions that their clients were told, and first of those with one revision the write that made it. So a request happens after all that come
+// before it by that have begun, and before any that comes after it has returned. Without this the search tries a write before a read that took
+// long and must come first, goes on until that read returns, and then leaves out each set of the reads between them.
 func narrow(asked []porcupine.Operation) bool {
 	slices.SortStableFunc(asked, func(a, b porcupine.Operation) int { return cmp.Compare(rank(a), rank(b)) })
 	last := int64(math.MinInt64)

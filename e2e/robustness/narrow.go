@@ -37,11 +37,11 @@ func narrowTimes(reports []report.ClientReport) error {
 		if r := revisionOf(o); r > revision {
 			floor, revision = begun, r
 		}
-		if floor >= o.Return {
+		if floor > o.Return {
 			return fmt.Errorf("stale: a request was told of revision %d before one that was told of a lower one began", revision)
 		}
 		begun = max(begun, o.Call)
-		o.Call = max(o.Call, floor)
+		o.Call = max(o.Call, min(floor, o.Return-1)) // the validators want it to be before the return
 	}
 	returned, ceiling, revision := int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64)
 	for _, o := range slices.Backward(told) {
@@ -49,7 +49,7 @@ func narrowTimes(reports []report.ClientReport) error {
 			ceiling, revision = returned, r
 		}
 		returned = min(returned, o.Return)
-		o.Return = min(o.Return, max(ceiling, o.Call+1)) // the validators want it to be after the call
+		o.Return = min(o.Return, max(ceiling, o.Call+1))
 	}
 	places := map[*porcupine.Operation]int64{}
 	for i, o := range told {
