@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -77,10 +78,10 @@ func transferPatience() time.Duration { return 2*patience + time.Duration(*store
 func writeBulk(t testing.TB, m *member) {
 	t.Helper()
 	var clients sync.WaitGroup
-	numbers := make(chan int)
+	var next atomic.Int64 // a client that cannot go on leaves the rest to the others, and nobody waits for it
 	for range 4 {
 		clients.Go(func() {
-			for n := range numbers {
+			for n := next.Add(1) - 1; n < int64(*storeMiB); n = next.Add(1) - 1 {
 				value := make([]byte, bulkBytes)
 				random := rand.NewChaCha8([32]byte{byte(n), byte(n >> 8)})
 				random.Read(value) // never fails
@@ -88,10 +89,6 @@ func writeBulk(t testing.TB, m *member) {
 			}
 		})
 	}
-	for n := range *storeMiB {
-		numbers <- n
-	}
-	close(numbers)
 	clients.Wait()
 }
 
